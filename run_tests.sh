@@ -11,7 +11,7 @@ while [ -L "$script" ]; do
     target=$(readlink "$script")
     case $target in /*) script=$target ;; *) script=$(dirname "$script")/$target ;; esac
 done
-cd "$(dirname "$script")"
+CDPATH="" cd -- "$(dirname -- "$script")"
 
 chosen=(-m "not slow")
 system_deps=

@@ -183,8 +183,11 @@ def _secrets_and_database() -> "dict[str, object]":
 
     Exits with a message that names everything that is missing or wrong.
     """
-    secrets = {name: os.environ.get(f"MBS2_{name}", "").strip() for name in _SECRETS}
-    wrong = [
+    unread: list[str] = []
+    secrets = {name: _secret(f"MBS2_{name}", unread).strip() for name in _SECRETS}
+    uri = _secret("MBS2_DB_URI", unread).strip()
+    password = _secret("MBS2_DB_PASSWORD", unread)
+    wrong = unread or [
         f"MBS2_{name} "
         f"{'is not set' if not value else f'has fewer than {_SECRET_LENGTH} characters'}; "
         ""
@@ -197,8 +200,8 @@ def _secrets_and_database() -> "dict[str, object]":
             f"{', '.join(f'MBS2_{name}' for name in secrets)} must differ from each "
             f"other; {_MAKE_ONE}"
         )
-    database = _from_uri(os.environ.get("MBS2_DB_URI", "").strip()) or _from_parts()
-    wrong += _unusable(database)
+    database = _from_uri(uri) or _from_parts(password)
+    wrong += [] if unread else _unusable(database)
     if wrong:
         raise SystemExit(
             "MyBookshelf2 cannot start:\n" + "\n".join(f"  {line}" for line in wrong)
@@ -209,11 +212,30 @@ def _secrets_and_database() -> "dict[str, object]":
     return {**secrets, **database}
 
 
-def _from_parts() -> "dict[str, object]":
-    user, password = (
-        _text("MBS2_DB_USER", "ebooks"),
-        os.environ.get("MBS2_DB_PASSWORD", ""),
-    )
+def _secret(name: str, wrong: "list[str]") -> str:
+    """Returns a secret: the variable's value, or the only line of the file that
+    <name>_FILE names. What keeps it from being read is added to `wrong`."""
+    value, place = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "").strip()
+    if not place:
+        return value
+    if value.strip():
+        wrong.append(f"{name} and {name}_FILE are both set; leave one of them out")
+        return ""
+    try:
+        text = Path(place).read_text("utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        wrong.append(f"{name}_FILE={place} cannot be read: {reason}")
+        return ""
+    if not text.strip() or "\n" in text:
+        what = "has more than one line" if text.strip() else "is empty"
+        wrong.append(f"{name}_FILE={place} {what}; the secret is its only line")
+        return ""
+    return text
+
+
+def _from_parts(password: str) -> "dict[str, object]":
+    user = _text("MBS2_DB_USER", "ebooks")
     host, port = _text("MBS2_DB_HOST", "localhost"), _integer("MBS2_DB_PORT", 5432)
     name = _text("MBS2_DB_NAME", "ebooks")
     login = f"{quote(user, '')}:{quote(password, '')}"

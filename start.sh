@@ -2,15 +2,23 @@
 # Starts a migration, see ./start.sh --help. The first start sets everything up.
 set -eu
 
+# What the caller calls `books` is in the folder the caller is in.
+called_from=$PWD
 script=${BASH_SOURCE[0]}
 while [ -L "$script" ]; do
     target=$(readlink "$script")
     case $target in /*) script=$target ;; *) script=$(dirname "$script")/$target ;; esac
 done
-cd "$(dirname "$script")"
+CDPATH="" cd -- "$(dirname -- "$script")"
 
 # shellcheck source=deploy/bootstrap.sh
 . deploy/bootstrap.sh
 # Completion (deploy/completion.bash) installs nothing.
 [ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
-exec .venv/bin/python -m deploy.launch "$@"
+# Python itself answers a Ctrl-C before its program has begun with a traceback: it is held
+# back for these milliseconds, unless somebody (nohup) keeps it away for good.
+if [ -z "$(trap -p INT)" ]; then
+    trap '' INT
+    export HOLDS_CTRL_C=1
+fi
+CALLED_FROM=$called_from exec .venv/bin/python -m deploy.begin "$@"

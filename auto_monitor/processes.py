@@ -21,6 +21,7 @@ import psutil
 from auto_monitor.model import ProcessIdentity
 from common.clock import birth_of, utc_now
 from common.settings.load import READ_FILES
+from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from migration.confinement import start
@@ -196,7 +197,7 @@ class WorkerCommand:
         inherited = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(_NOT_FOR_WORKERS)
+            if not key.startswith(_NOT_FOR_WORKERS) and key not in PLACES
         }
         given = {
             key: value for key, value in self.environment.items() if key in FOR_WORKERS

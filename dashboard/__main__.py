@@ -23,7 +23,7 @@ from common.files.json_files import (
     write_json,
 )
 from common.json_value import Json
-from dashboard.config import DashboardConfig, read_config
+from dashboard.config import EVERY_ADDRESS, DashboardConfig, read_config
 from dashboard.report import report
 from dashboard.web.access import Access
 from dashboard.web.server import make_application
@@ -76,7 +76,9 @@ class _CannotListen(CodedError):
 
 def _write_report(config: DashboardConfig, folder: Path) -> int:
     try:
-        page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
+        page = report.write(
+            config.state_dir, folder, utc_now(), config.pass_id, keep=config.keep
+        )
     except report.NothingToReport as error:
         sys.stderr.write(f"{told(error)}\n")
         return ExitCode.USAGE
@@ -113,7 +115,7 @@ async def _serve(app: web.Application, config: DashboardConfig) -> None:
             raise _CannotListen(
                 f"cannot listen on {config.host}:{config.port}: {reason}{advice}"
             ) from error
-        url = _url(runner, config.host)
+        url = config.public_url or _url(runner, config.host)
         started = datetime.fromtimestamp(
             psutil.Process().create_time(), tz=UTC
         ).isoformat()
@@ -125,10 +127,10 @@ async def _serve(app: web.Application, config: DashboardConfig) -> None:
         write_json(
             config.folder / "server.json", {**record, "birth": birth_of(os.getpid())}
         )
-        # A link is a secret: it is shown on a terminal, but never written to a file.
+        # A link is a secret: it is shown on a terminal, and in a file only if asked for.
         link = (
             f"/enter?link={Access(config.folder).new_link()}"
-            if sys.stdout.isatty()
+            if config.show_link or sys.stdout.isatty()
             else ""
         )
         sys.stdout.write(f"dashboard listening on {url}{link}\n")
@@ -140,8 +142,7 @@ async def _serve(app: web.Application, config: DashboardConfig) -> None:
 
 def _url(runner: web.AppRunner, host: str) -> str:
     port = runner.addresses[0][1]
-    # Only compared, not bound.
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
+    shown = "127.0.0.1" if host in EVERY_ADDRESS else host
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
@@ -33,6 +34,8 @@ directory cannot be written
 #: Names under which the page may be requested; a name that resolves here by DNS
 #: rebinding is not among them.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+#: What stands for all addresses is the name of none. Only compared, not bound.
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,12 @@ class DashboardConfig:
     host: str
     port: int
     hosts: frozenset[str]
+    public_url: str = ""
+    show_link: bool = False
     link: bool = False
     report: Path | None = None
     pass_id: int | None = None
+    keep: int = 0
 
     @property
     def folder(self) -> Path:
@@ -73,6 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="print a link that lets one browser in, once; then end",
     )
     mode.add_argument(
+        "--show-link",
+        action="store_true",
+        help="serve the page and print a link also where standard output is no terminal "
+        "(the log of a container)",
+    )
+    mode.add_argument(
         "--report",
         metavar="DIR",
         help="write report.html and report.json there; then end "
@@ -85,6 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="with --report: the pass it is about [default: the newest; environment: none]",
     )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="N",
+        default=0,
+        help="with --report: also in DIR/pass-…, of the newest N passes [default: 0; "
+        "environment: none]",
+    )
     return parser
 
 
@@ -95,6 +115,8 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
     given = parser.parse_args(argv)
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")
+    if given.keep < 0 or (given.keep and not given.report):
+        parser.error("--keep N goes with --report, and is a number from 0 on")
     values, found = read_settings(given, DashboardSettings)
     return DashboardConfig(
         _state_dir(values.state_dir, found.texts(), argv, parser),
@@ -102,11 +124,27 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
         values.port,
         LOOPBACK
         | values.allowed_hosts
-        | ({values.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
+        | ({values.host.lower(), _name(values.public_url)} - EVERY_ADDRESS),
+        _reachable(values.public_url),
+        given.show_link,
         given.link,
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
+        given.keep,
     )
+
+
+def _name(url: str) -> str:
+    return (urlsplit(url).hostname or "") if url else ""
+
+
+def _reachable(url: str) -> str:
+    """A page that is published on every address is shown under one of this machine."""
+    parts = urlsplit(url)
+    if parts.hostname not in EVERY_ADDRESS:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"127.0.0.1{port}").geturl()
 
 
 def _state_dir(

@@ -25,10 +25,10 @@ def _module(name: str) -> tuple[str, ...]:
 #: Each subcommand with what it does and the arguments of Python that start it; its own
 #: arguments follow.
 SUBCOMMANDS = {
-    "start": ("start a migration and its monitor", _module("deploy.launch")),
+    "start": ("start a migration and its monitor", _module("deploy.begin")),
     "watch": (
         "the same; it stays, and migrates what changes in the library",
-        (*_module("deploy.launch"), "--watch"),
+        (*_module("deploy.begin"), "--watch"),
     ),
     "stop": ("stop the monitor, workers and servers", _module("deploy.stop")),
     "status": ("show the progress of the migration", (*_MONITOR, "--status")),

@@ -12,19 +12,19 @@ from pathlib import Path
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured
-from auto_monitor.observe.library import seen_in
 from auto_monitor.processes import Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
 from common.settings.programs import DashboardSettings
 from deploy import PROJECT
-from deploy.host import board, display, processes, state
+from deploy.host import board, display, interrupts, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
 from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
     become_dry_run,
+    mark_of_library,
     open_pass,
     refuse_another_selection,
     with_selection,
@@ -32,7 +32,6 @@ from deploy.host.opening import (
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.progress import report
 
 #: Seconds a worker is given to end.
 STOP_SECONDS = 10.0
@@ -43,6 +42,7 @@ def main() -> int:
 
     A start that fails, or that Ctrl-C ends, leaves nothing running that it has started.
     """
+    interrupts.begin()
     with ExitStack() as undo:
         code = _start(undo)
         if code in (ExitCode.OK, ExitCode.DIFFERENCE):
@@ -51,6 +51,18 @@ def main() -> int:
 
 
 def _start(undo: ExitStack) -> int:
+    """Returns the exit status. From then on no signal interrupts this process."""
+    try:
+        code = _told(undo)
+        interrupts.end()
+    except interrupts.Interrupted as asked:
+        sys.stderr.write("Stopped; what this start had started is ended.\n")
+        return asked.status
+    return code
+
+
+def _told(undo: ExitStack) -> int:
+    """Starts, and says why not."""
     try:
         console = Console()
         job, mode = read_job(sys.argv[1:], console, undo)
@@ -70,9 +82,6 @@ def _start(undo: ExitStack) -> int:
             "room, and writable\n"
         )
         return int(ExitCode.STATE)
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped; what this start had started is ended.\n")
-        return int(ExitCode.SIGINT)
 
 
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
@@ -124,7 +133,7 @@ def _with_pass(
     mark: tuple[str, ...] = ()
     if _needs_pass(job, mode):
         # Before the pass: what is changed while it is opened belongs to the next.
-        mark = _mark(job)
+        mark = mark_of_library(job)
         if code := open_pass(job):
             return job, (), code
     selected, about = with_selection(job)
@@ -142,25 +151,21 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
     reason to. A person at a terminal is told.
     """
     if running_workers(job.state_dir):
+        if job.rebind:
+            raise CannotStart(
+                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+                "them, then --rebind"
+            )
         if job.adopt_library:
             raise CannotStart(
                 f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
                 "them, then --adopt-library"
             )
         return False
-    known = (job.state_dir / LEDGER_NAME).exists() and not job.adopt_library
+    known = (job.state_dir / LEDGER_NAME).exists() and not (
+        job.adopt_library or job.rebind
+    )
     return not (job.watch and mode is Mode.FOREGROUND and known)
-
-
-def _mark(job: Job) -> tuple[str, ...]:
-    """The option that tells the monitor what the library was when the pass was opened.
-
-    Not for a pass that is open already: what it was then is not known here.
-    """
-    found = display.totals_of(job.state_dir)
-    if not job.watch or (found is not None and found.closed_at is None):
-        return ()
-    return ("--library-mark", seen_in(job.library).mark)
 
 
 def _leave_traces(job: Job, console: Console) -> None:
@@ -213,7 +218,8 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """Starts only the workers (--no-monitor)."""
     supervisor = Workers(worker_command(job), grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):
-        undo.callback(supervisor.stop, supervisor.start(number), number)
+        with interrupts.held():
+            undo.callback(supervisor.stop, supervisor.start(number), number)
     console.print(
         f"{job.workers} workers run without a monitor: one that stops is not started again. "
         f"./stop.sh{job.option} ends them.",
@@ -228,29 +234,17 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     """Shows the progress until the monitor ends; Ctrl-C ends everything."""
     try:
         display.watch(job.state_dir, daemon, console)
-    except KeyboardInterrupt:
+    except interrupts.Interrupted as asked:
         console.print("Stopping; the next start goes on from here.")
-        return int(ExitCode.SIGINT)
+        return asked.status
     found = display.totals_of(job.state_dir)
-    if found is not None:
-        console.print(report.summary(found, utc_now()))
-        page = job.state_dir / "report" / "report.html"
-        console.print(
-            f"The report is in {page}", markup=False, highlight=False, soft_wrap=True
-        )
+    display.end(job.state_dir, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(
             f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n"
         )
         return daemon.returncode or int(ExitCode.PENDING)
-    _say_where(job, console)
-    if found.differences:
-        sys.stderr.write(
-            "Something stands on the server that should not: the workers' logs in "
-            f"{job.state_dir} name it\n"
-        )
-        return int(ExitCode.DIFFERENCE)
-    return 0
+    return int(ExitCode.DIFFERENCE if found.differences else ExitCode.OK)
 
 
 def _say_where(job: Job, console: Console) -> None:

@@ -1,4 +1,9 @@
-"""What the profiles of docker-compose.yml cannot do without. Pure."""
+"""What the profiles of docker-compose.yml cannot do without.
+
+Only the standard library, and nothing newer than Python 3.8, as in `check_env`. Pure.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
@@ -21,6 +26,18 @@ NEEDED: dict[str, dict[str, str]] = {
         "MBS2_DELEGATED_TOKEN": f"app and backend know each other by it; {_HOW}",
     },
 }
+#: Every secret of docker-compose.yml: NAME_FILE names a file that holds it.
+SECRETS = (
+    "ALERT_WEBHOOK_URL",
+    "MBS2_DB_PASSWORD",
+    "MBS2_DB_URI",
+    "MBS2_DELEGATED_TOKEN",
+    "MBS2_PASSWORD",
+    "MBS2_SECRET_KEY",
+    "MBS2_SECRET_KEY2",
+    "OPENAI_API_KEY",
+    "POSTGRES_PASSWORD",
+)
 
 
 def missing(
@@ -30,9 +47,13 @@ def missing(
     needed = [
         item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()
     ]
-    return [
-        (name, what) for name, what in needed if not environment.get(name, "").strip()
-    ]
+    return [(name, what) for name, what in needed if not is_given(environment, name)]
+
+
+def is_given(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a variable is set; a secret may be in a file."""
+    names = (name, f"{name}_FILE") if name in SECRETS else (name,)
+    return any(environment.get(one, "").strip() for one in names)
 
 
 def without(name: str) -> str:

@@ -7,11 +7,21 @@ from pathlib import Path
 from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
 
+#: Below the state directory: the newest report, and one for each of the newest passes.
+FOLDER, PAGE = "report", "report.html"
+#: Reports that are kept.
+KEPT = 20
+
+
+def folder_of(state_dir: Path, pass_id: int) -> Path:
+    """Returns where the report of a pass is kept."""
+    return state_dir / FOLDER / f"pass-{pass_id}"
+
 
 def write_report(
     state_dir: Path, project: Path, action_log: ActionLog, seconds: float
 ) -> None:
-    """Writes `STATE_DIR/report/`; a failure is only logged."""
+    """Writes `STATE_DIR/report/`, and keeps it for this pass; a failure is only logged."""
     if seconds <= 0:
         return
     command = [
@@ -21,7 +31,9 @@ def write_report(
         "--state-dir",
         str(state_dir),
         "--report",
-        str(state_dir / "report"),
+        str(state_dir / FOLDER),
+        "--keep",
+        str(KEPT),
     ]
     try:
         done = subprocess.run(

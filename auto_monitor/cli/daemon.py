@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -16,8 +17,12 @@ from auto_monitor.model import ProcessIdentity
 from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import ActionLog
 from common.errors import CodedError
+from common.files import lock as locks
 from migration.state_dirs.places import workers_run
 from migration.state_files.names import MONITOR_PID
+
+#: Readers ask who has the lock, and have it themselves for that moment.
+_MOMENT, _MOMENTS = 0.05, 5
 
 
 class AlreadyRunning(CodedError):
@@ -78,16 +83,19 @@ class MonitorLock:
 
     def _locked(self, state_dir: Path) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            other = recorded(state_dir)
-            named = f" (pid {other.pid})" if other else ""
-            raise AlreadyRunning(
-                f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it"
-            ) from None
-        return descriptor
+        for _ in range(_MOMENTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_MOMENT)
+            else:
+                return descriptor
+        os.close(descriptor)
+        other = recorded(state_dir)
+        named = f" (pid {other.pid})" if other else ""
+        raise AlreadyRunning(
+            f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it"
+        )
 
     def release(self) -> None:
         """Releases the lock and removes the file, if it is still this monitor's."""
@@ -139,7 +147,8 @@ def recorded(state_dir: Path) -> ProcessIdentity | None:
 def alive(state_dir: Path) -> ProcessIdentity | None:
     """Returns the running monitor of a state directory, or None.
 
-    Pid, start time and command line must agree with the file.
+    Pid, start time and command line must agree with the file; or somebody has its lock:
+    a monitor in another container, whose processes cannot be seen from here.
     """
     identity = recorded(state_dir)
     found = running(
@@ -148,7 +157,16 @@ def alive(state_dir: Path) -> ProcessIdentity | None:
             Path(text).name == "monitor.py" for text in arguments[1:3]
         ),
     )
-    return identity if found is not None else None
+    if found is not None or (identity is not None and _is_locked(state_dir)):
+        return identity
+    return None
+
+
+def _is_locked(state_dir: Path) -> bool:
+    try:
+        return locks.holder(pid_path(state_dir)) is not None
+    except OSError:
+        return False
 
 
 def something_runs(state_dir: Path) -> bool:

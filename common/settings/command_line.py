@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from common.errors import told
 from common.exit_status import ExitCode
+from common.hints import CALLED_FROM
 from common.settings import kinds
 from common.settings.load import Option, Sources, WrongSetting, load, sources
 from common.settings.setting import Setting, settings_of
@@ -70,15 +71,17 @@ def _said(text: str) -> str:
     return text
 
 
-def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
-    """Returns what the command line gives, by variable."""
+def options_of(
+    given: argparse.Namespace, model: type, folder: Path | None = None
+) -> dict[str, Option]:
+    """Returns what the command line gives, by variable; paths are below `folder`."""
     found = {}
     for one in settings_of(model):
         text = getattr(given, one.field, None)
         if isinstance(text, list):
             text = kinds.joined(text)
         if isinstance(text, str):
-            found[one.variable] = Option(one.option or f"--{one.field}", text)
+            found[one.variable] = Option(one.option or f"--{one.field}", text, folder)
     return found
 
 
@@ -87,11 +90,16 @@ def read_settings(
 ) -> tuple[M, Sources]:
     """The settings of a program, and where they are from.
 
-    Ends the process with a line for each wrong one, and 2.
+    Relative paths on the command line and in the environment are those of the folder
+    that the caller is in. Ends the process with a line for each wrong one, and 2.
     """
 
+    called_from = os.environ.get(CALLED_FROM, "")
+    folder = Path(called_from) if called_from else None
+
     def read() -> tuple[M, Sources]:
-        found = sources(project, os.environ).with_options(options_of(given, model))
+        options = options_of(given, model, folder)
+        found = sources(project, os.environ, folder).with_options(options)
         return load(model, found), found
 
     return or_exit(read)

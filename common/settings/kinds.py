@@ -34,11 +34,13 @@ _SWITCH = {
 class Kind(Generic[T]):
     """`allowed` completes "X is not …".
 
-    `read` raises ValueError for everything else.
+    `read` raises ValueError for everything else. `is_path`: a relative one means
+    something else in each folder.
     """
 
     allowed: str
     read: Callable[[str], T]
+    is_path: bool = False
 
 
 def number(lowest: float, highest: float) -> Kind[float]:
@@ -131,7 +133,7 @@ def path() -> Kind[Path]:
         except RuntimeError as error:
             raise ValueError(given) from error
 
-    return Kind("a path on this machine", read)
+    return Kind("a path on this machine", read, is_path=True)
 
 
 def words(allowed: str, change: Callable[[str], str]) -> Kind[frozenset[str]]:

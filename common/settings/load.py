@@ -6,6 +6,7 @@ wins, and only that value is parsed. An empty text is no value.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ from typing import TypeVar
 from common.errors import Fatal
 from common.exit_status import ExitCode
 from common.sanitize import for_log
-from common.settings import kinds
+from common.settings import kinds, secret_files
 from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
@@ -37,18 +38,26 @@ class WrongSetting(Fatal):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Texts by variable, with a description of where they come from."""
+    """Texts by variable, with a description of where they come from.
+
+    Relative paths are below `folder`; None is the folder this process is in.
+    """
 
     where: str
     texts: Mapping[str, str]
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A value from the command line, with the option that gave it."""
+    """A value from the command line, with the option that gave it.
+
+    `folder` is as that of a `Source`.
+    """
 
     flag: str
     text: str
+    folder: Path | None = None
 
 
 class Sources:
@@ -63,14 +72,30 @@ class Sources:
 
     def find(self, variable: str) -> tuple[str, str] | None:
         """Returns the effective text and its origin; None when no source has it."""
+        found = self._effective(variable)
+        return None if found is None else found[:2]
+
+    def _effective(self, variable: str) -> tuple[str, str, Path | None] | None:
         option = self._options.get(variable)
         if option is not None and option.text.strip():
-            return option.text, f"option {option.flag}"
+            return option.text, f"option {option.flag}", option.folder
         for source in self._sources:
             text = source.texts.get(variable, "")
             if text.strip():
-                return text, source.where
+                return text, source.where, source.folder
         return None
+
+    def value_of(self, one: Setting) -> object:
+        """Returns the value of a setting that some source has. Raises ValueError.
+
+        A path is one below the folder of its source.
+        """
+        found = self._effective(one.variable)
+        if found is None:
+            raise LookupError(one.variable)
+        text, _, folder = found
+        value: object = one.kind.read(text)
+        return folder / value if folder and isinstance(value, Path) else value
 
     def given(self, variable: str) -> bool:
         """Whether it was given by an option."""
@@ -95,21 +120,39 @@ class Sources:
         That is all of it: the program need not read the files again.
         """
         texts = self.texts()
-        names = {one.variable for model in models for one in settings_of(model)}
-        return {name: texts[name] for name in sorted(names & set(texts))} | {
-            READ_FILES: "0"
-        }
+        settings = {one.variable: one for model in models for one in settings_of(model)}
+        names = sorted(set(settings) & set(texts))
+        told = {name: self._told(settings[name], texts[name]) for name in names}
+        return told | {READ_FILES: "0"}
+
+    def _told(self, one: Setting, text: str) -> str:
+        """Returns the text of a setting for a program that is in another folder."""
+        if not one.kind.is_path:
+            return text
+        with suppress(ValueError):
+            return str(Path(str(self.value_of(one))).absolute())
+        return text
 
 
-def sources(project: Path, environment: Mapping[str, str]) -> Sources:
+def sources(
+    project: Path, environment: Mapping[str, str], folder: Path | None = None
+) -> Sources:
     """Returns the environment and the project's files as sources.
 
-    Raises WrongSetting.
+    Relative paths are below `folder` in the environment, below the project in its
+    files. Raises WrongSetting.
     """
-    found = [Source("the environment", dict(environment))]
+    given = [("the environment", dict(environment), folder)]
     if _reads_files(environment.get(READ_FILES, "")):
-        paths = (project / name for name in FILES)
-        found += [Source(str(path), _texts(path)) for path in paths if path.is_file()]
+        paths = [path for name in FILES if (path := project / name).is_file()]
+        given += [(str(path), _texts(path), project) for path in paths]
+    found, wrong = [], []
+    for where, texts, place in given:
+        complete, refused = secret_files.resolved(texts, where, place or Path())
+        found.append(Source(where, complete, place))
+        wrong += refused
+    if wrong:
+        raise WrongSetting("\n".join(wrong))
     return Sources(*found)
 
 
@@ -166,7 +209,7 @@ def read(model: type[M], given: Sources) -> tuple[M, list[str]]:
             continue
         text, where = found
         try:
-            values[one.field] = one.kind.read(text)
+            values[one.field] = given.value_of(one)
         except ValueError:
             wrong.append(_sentence(one, text, where))
     return model(**values), wrong

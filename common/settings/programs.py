@@ -23,6 +23,7 @@ from common.settings.shared import (
     User,
     Watching,
 )
+from common.settings.worker import Extent, Limits
 
 _HOUR_MS = 3_600_000
 
@@ -175,10 +176,37 @@ class DashboardSettings(StateDir):
         default_text="127.0.0.1, localhost, ::1",
         what="additional host names for the page, such as that of a proxy",
     )
+    public_url: str = setting(
+        kinds.url("http", "https", example="http://127.0.0.1:8765"),
+        "",
+        variable="DASHBOARD_URL",
+        container=False,
+        default_text="that of host and port",
+        what="how the page is reached, where that is not by host and port: links begin "
+        "with it, and its name is allowed",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """The embedded server that ./start.sh starts."""
+
+    embedded_port: int | None = setting(
+        kinds.whole(0, 65_535),
+        None,
+        option="--embedded-port",
+        metavar="P",
+        container=False,
+        default_text="that of the last time, at first 6006; another one if it is taken",
+        what="port of the embedded server, 0 for any free one",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
+    Embedded,
+    Limits,
+    Extent,
     Auditing,
     Updates,
     LibraryLock,

@@ -47,7 +47,9 @@ text says nothing. The monitor hands the worker's settings on to the workers, an
 
 A value that is not allowed is one line on standard error, with the name, the value, what is
 allowed and where the value comes from; the program ends with status 2. Values of settings
-marked "secret" are never shown.
+marked "secret" are never shown. Each of these can also stand in a file, as its only line:
+`NAME_FILE` names it (`MBS2_PASSWORD_FILE=/run/secrets/mbs2_password`). Both at once are
+refused, and so is a file that cannot be read, is empty or has more lines.
 
 Who starts a program decides for it: `start.sh` reads the files and hands on to the monitor,
 the dashboard and the embedded server what is theirs, and the monitor does so for the

@@ -119,7 +119,6 @@ class Database:
         option="--db-uri",
         metavar="URI",
         secret=True,
-        container=False,
         what="URI of the server's PostgreSQL, for its list of file hashes and for "
         "preparing it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
     )

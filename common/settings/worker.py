@@ -27,7 +27,39 @@ _CLUSTER = r"local:[1-9][0-9]{0,2}|(?:tcp|tls)://\S+:[0-9]{1,5}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Extent:
+    """How many files, and of which kind."""
+
+    limit: int = setting(
+        kinds.whole(0, 10**12),
+        0,
+        variable="MIGRATE_LIMIT",
+        option="--limit",
+        metavar="N",
+        what="stop after this many files, 0 for no limit; each worker, where ./start.sh "
+        "has --workers beside it",
+    )
+    formats: frozenset[str] = setting(
+        kinds.words("formats such as epub,pdf", lambda word: word.lstrip(".").upper()),
+        frozenset(),
+        variable="MIGRATE_FORMATS",
+        option="--formats",
+        metavar="A,B",
+        what="only these formats, such as epub,pdf; all if not given. Other files "
+        "count as skipped; --format leaves them out of the run",
+    )
+    rate: float = setting(
+        kinds.number(0, 1e9),
+        0.0,
+        variable="MIGRATE_RATE",
+        option="--rate",
+        metavar="R",
+        what="files per minute for the estimate of --dry-run, 0 for the measured rate",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(Extent):
     """How much one worker does at a time, and which files."""
 
     worker_id: int = setting(
@@ -52,37 +84,12 @@ class Work:
         metavar="N",
         what="books to claim at a time, 1-10000",
     )
-    limit: int = setting(
-        kinds.whole(0, 10**12),
-        0,
-        variable="MIGRATE_LIMIT",
-        option="--limit",
-        metavar="N",
-        what="stop after this many files, 0 for no limit",
-    )
-    formats: frozenset[str] = setting(
-        kinds.words("formats such as epub,pdf", lambda word: word.lstrip(".").upper()),
-        frozenset(),
-        variable="MIGRATE_FORMATS",
-        option="--formats",
-        metavar="A,B",
-        what="only these formats, such as epub,pdf; all if not given. Other files "
-        "count as skipped; --format leaves them out of the run",
-    )
     default_language: str = setting(
         kinds.text(),
         "en",
         option="--default-language",
         metavar="CODE",
         what="language code for books whose language the server does not have",
-    )
-    rate: float = setting(
-        kinds.number(0, 1e9),
-        0.0,
-        variable="MIGRATE_RATE",
-        option="--rate",
-        metavar="R",
-        what="files per minute for the estimate of --dry-run, 0 for the measured rate",
     )
 
 

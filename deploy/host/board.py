@@ -12,10 +12,11 @@ from pathlib import Path
 from common.errors import CodedError
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import end_child, ended_on_error
+from deploy.host.children import begun, end_child
 
 #: Seconds within which it must listen.
 START_SECONDS = 20.0
+_COMMAND = (sys.executable, "-m", "dashboard")
 
 
 class NoDashboard(CodedError):
@@ -31,14 +32,7 @@ def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> 
     """
     if not runs(state_dir):
         _start(state_dir, environment, any_port=any_port)
-    command = [
-        sys.executable,
-        "-m",
-        "dashboard",
-        "--state-dir",
-        str(state_dir),
-        "--link",
-    ]
+    command = [*_COMMAND, "--state-dir", str(state_dir), "--link"]
     done = subprocess.run(
         command,
         cwd=PROJECT,
@@ -75,28 +69,14 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
     """Starts it; returns None once it listens, or else its last output."""
     log = state_dir / "dashboard" / "dashboard.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "dashboard",
-                "--state-dir",
-                str(state_dir),
-                *options,
-            ],
-            cwd=PROJECT,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    with ended_on_error(child):
+    command = [*_COMMAND, "--state-dir", str(state_dir), *options]
+    with log.open("wb") as output, begun(command, environment, output) as child:
         if _listens(state_dir, child):
             return None
-    if child.poll() is None:
-        end_child(child)
+        late = child.poll() is None
+        if late:
+            end_child(child)
+    if late:
         return f"it did not listen within {START_SECONDS:g} s"
     said = log.read_text("utf-8", "replace").strip().splitlines()
     return said[-1] if said else f"it ended with status {child.returncode}"

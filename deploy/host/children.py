@@ -2,14 +2,19 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 from common import sd_notify
 from common.errors import CodedError
+from common.hints import CALLED_FROM
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
+from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
+from deploy import PROJECT
+from deploy.host import interrupts
 from migration.errors import ExitCode
 
 #: Settings of one server and its login: .env may hold those of another one.
@@ -47,23 +52,42 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     """
     given = {**os.environ, **found.texts()}
     ours = {one.variable for model in PROGRAMS.values() for one in settings_of(model)}
+    ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
-    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)
+    # Paths are handed on as whole ones.
+    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
 
 
 @contextmanager
-def ended_on_error(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Ends a process when waiting for it to come up fails or is interrupted.
+def begun(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: IO[bytes] | int,
+    errors: IO[bytes] | int = subprocess.STDOUT,
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Starts a program of ours in a session of its own, where no Ctrl-C reaches it.
 
-    It has a session of its own and would not notice Ctrl-C.
+    Ends it again when what is done inside, waiting for it to come up, fails or is
+    interrupted.
     """
-    try:
-        yield
-    except BaseException:
-        end_child(child)
-        raise
+    with interrupts.held():
+        child = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            with interrupts.let_in():
+                yield child
+        except BaseException:
+            end_child(child)
+            raise
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:

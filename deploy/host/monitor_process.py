@@ -11,7 +11,7 @@ from pathlib import Path
 from common import sd_notify
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import CannotStart, end_child, ended_on_error
+from deploy.host.children import CannotStart, begun, end_child
 from deploy.host.job import Job, environment_of
 
 #: Seconds the monitor is given to come up.
@@ -61,17 +61,11 @@ def start_monitor(
         job.state_dir,
         [worker.pid for worker in running_workers(job.state_dir)],
     )
-    with output.open("wb") as said:
-        child = subprocess.Popen(
-            _monitor_command(job, "--quiet", *options),
-            cwd=PROJECT,
-            env=environment_of(job),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    with ended_on_error(child):
+    command = _monitor_command(job, "--quiet", *options)
+    with (
+        output.open("wb") as said,
+        begun(command, environment_of(job), said) as child,
+    ):
         if _comes_up(job, child):
             return child
     end_child(child)

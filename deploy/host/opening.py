@@ -9,11 +9,13 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from tempfile import TemporaryFile
 from typing import NoReturn
 
 from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
+from auto_monitor.observe.library import seen_in
 from common.clock import utc_now
-from deploy.host.children import CannotStart
+from deploy.host.children import CannotStart, begun
 from deploy.host.job import SCRIPT, Job, environment_of, worker_command
 from migration.calibre.selection import asked
 from migration.errors import ExitCode
@@ -29,23 +31,30 @@ def open_pass(job: Job) -> int:
 
     Prints what is wrong; returns the status of the worker that does it.
     """
-    adopt = ["--adopt-library"] if job.adopt_library else []
-    child = subprocess.Popen(
-        [*worker_command(job).opening_line(), *adopt],
-        env={"START_SECONDS": CHECK_SECONDS, **environment_of(job)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        said = _hear_out(child, job).strip().splitlines()
-    except KeyboardInterrupt:
-        child.terminate()
-        child.communicate()
-        return int(ExitCode.SIGINT)
+    wishes = {"--adopt-library": job.adopt_library, "--rebind": job.rebind}
+    wanted = [option for option, is_so in wishes.items() if is_so]
+    command = [*worker_command(job).opening_line(), *wanted]
+    around = {"START_SECONDS": CHECK_SECONDS, **environment_of(job)}
+    with (
+        TemporaryFile() as errors,
+        begun(command, around, subprocess.DEVNULL, errors) as child,
+    ):
+        _hear_out(child, job)
+        errors.seek(0)
+        said = errors.read().decode("utf-8", "replace").strip().splitlines()
     if child.returncode:
         sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
     return child.returncode
+
+
+def mark_of_library(job: Job) -> tuple[str, ...]:
+    """The option that tells the monitor what the library was when the pass was opened.
+
+    Not for a pass that is open already: what it was then is not known here.
+    """
+    if not job.watch or _open_pass(job) is not None:
+        return ()
+    return ("--library-mark", seen_in(job.library).mark)
 
 
 def refuse_another_selection(job: Job) -> None:
@@ -85,8 +94,8 @@ def _open_pass(job: Job) -> totals.Totals | None:
     return None
 
 
-def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
-    """Waits for the worker that opens the pass; returns its output. Raises CannotStart.
+def _hear_out(child: "subprocess.Popen[bytes]", job: Job) -> None:
+    """Waits for the worker that opens the pass. Raises CannotStart.
 
     Prints meanwhile what it waits for.
     """
@@ -94,9 +103,11 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
         try:
-            return child.communicate(timeout=1.0)[1]
+            child.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             seen = progress.read(progress.progress_path(job.state_dir, 1))
+        else:
+            return
         if seen is None or seen.pid != child.pid or seen.status is not Phase.WAITING:
             continue
         sentence = seen.last_error.message if seen.last_error else ""
@@ -104,8 +115,6 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
             told = sentence
             sys.stdout.write(f"{sentence}\n")
             sys.stdout.flush()
-    child.kill()
-    child.communicate()
     raise CannotStart(
         f"library and server were not ready within {seconds:g} s; "
         f"{job.state_dir / 'migration_worker1.log'} "

@@ -2,7 +2,8 @@
 
 Options are those of `./start.sh`. The worker script is kept on the state volume, where
 a code fix can replace it: the image itself is read-only. Then `start.sh --foreground`
-runs as a child: the monitor, which starts the workers. Signals are passed on.
+runs as a child: the monitor, which starts the workers. Signals are passed on. The page
+is a container of its own, which stays when this one has ended.
 """
 
 import argparse
@@ -53,7 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if said:
         sys.stderr.write(f"{said}\n")
     return keep(
-        [sys.executable, "-m", "deploy.launch", "--foreground", *options],
+        [
+            sys.executable,
+            "-m",
+            "deploy.launch",
+            "--foreground",
+            "--no-dashboard",
+            *options,
+        ],
         {**os.environ, "STATE_DIR": str(state_dir), "WORKER_SCRIPT": str(script)},
         values,
         stop,

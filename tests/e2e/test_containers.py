@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from common.settings.reference import PROGRAMS
+from common.settings.setting import settings_of
 from tests.support.environment import PASSWORD, PROJECT
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.machine.dockerkit import (
@@ -16,6 +19,7 @@ from tests.support.machine.dockerkit import (
     Stack,
     certificates,
     engine,
+    free_port,
 )
 from tests.support.migration.workerkit import wait_for
 
@@ -173,13 +177,101 @@ def test_a_cluster_in_containers(docker: Docker, built: dict[str, str]) -> None:
 
 
 def test_compose_names_what_is_missing(docker: Docker) -> None:
-    """Without .env nothing is started, and the sentence says what to set."""
-    for given, said in (
-        ({}, "set CALIBRE_LIBRARY in .env"),
-        ({"CALIBRE_LIBRARY": "/x"}, "set MBS2_PASSWORD in .env"),
+    """Without .env nothing is started, and a sentence says what to set; what ends or
+    shows a project needs nothing."""
+    nothing = Stack(docker, f"test{uuid.uuid4().hex[:8]}", {})
+    for command in (["config"], ["ps"], ["logs"], ["down"]):
+        assert nothing.compose(*command).returncode == 0, command
+
+
+def test_what_is_wrong_is_said_once_and_started_once(
+    stack: Stack, docker: Docker, tmp_path: Path
+) -> None:
+    """No library, no password, a library closed to the container's user: a sentence and
+    the status, and Docker starts nothing again."""
+    stack.settings["CALIBRE_LIBRARY"] = ""
+    done = stack.compose("up", "--exit-code-from", "migrator", check=False)
+    assert "CALIBRE_LIBRARY-is-not-set-in-.env" in done.stderr, done.stderr
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(1)))
+    library.root.chmod(0o700)
+    stack.settings["CALIBRE_LIBRARY"] = str(library.root)
+    owner = library.root.stat()
+    alone = ["up", "--no-deps", "--exit-code-from", "migrator", "migrator"]
+    for password, status, said in (
+        ("", 2, "set MBS2_PASSWORD in .env"),
+        (PASSWORD, 4, "/library cannot be read by user 1000:1000 of this container"),
     ):
-        done = Stack(docker, "nothing", given).compose("config", check=False)
-        assert (done.returncode != 0, said in done.stderr) == (True, True), done.stderr
+        stack.settings["MBS2_PASSWORD"] = password
+        done = stack.compose(*alone, check=False)
+        assert (done.returncode, done.stdout.count(said)) == (status, 1), done.stdout
+        assert f"belongs to user {owner.st_uid}:" in done.stdout or not password
+        container = stack.compose("ps", "--all", "--quiet", "migrator").stdout.strip()
+        form = "{{.State.ExitCode}} {{.RestartCount}}"
+        seen = docker.run("inspect", "-f", form, container).stdout
+        assert seen.split() == [str(status), "0"]
+
+
+def test_every_setting_arrives(
+    docker: Docker, built: dict[str, str], tmp_path: Path
+) -> None:
+    """As .env has it, whatever characters it has: those of worker and monitor in the
+    migrator, none of the server's; a secret also out of its file."""
+    text = '{} two $words #and "more" back\\slash'
+    names = sorted(
+        {
+            one.variable
+            for program in ("worker", "monitor")
+            for one in settings_of(PROGRAMS[program])
+            if one.container
+        }
+    )
+    secret = tmp_path / "secret"
+    secret.write_text(text.format("OPENAI_API_KEY") + "\n", "utf-8")
+    lines = [f"{name}='{text.format(name)}'" for name in names]
+    lines.remove(f"OPENAI_API_KEY='{text.format('OPENAI_API_KEY')}'")
+    lines += [f"OPENAI_API_KEY_FILE={secret}", "MBS2_SECRET_KEY=the server's"]
+    (tmp_path / ".env").write_text("\n".join(lines) + "\n", "utf-8")
+    # What the environment has would win.
+    others = {name: built[name] for name in built if name not in names}
+    stack = Stack(
+        docker, f"test{uuid.uuid4().hex[:8]}", others, env_file=tmp_path / ".env"
+    )
+    try:
+        show = "import json, os; print(json.dumps(dict(os.environ)))"
+        command = ["migrator", "python", "-c", show]
+        done = stack.compose("run", "--rm", "--no-deps", "-T", *command)
+        seen = json.loads(done.stdout)
+        arrived = {name: seen.get(name) for name in names if seen.get(name)}
+        place = seen["OPENAI_API_KEY_FILE"]
+        read = ["migrator", "cat", place]
+        done = stack.compose("run", "--rm", "--no-deps", "-T", *read)
+        arrived["OPENAI_API_KEY"] = done.stdout.rstrip("\n")
+        assert arrived == {name: text.format(name) for name in names}
+        assert "MBS2_SECRET_KEY" not in seen
+    finally:
+        stack.compose("down", "--volumes", check=False)
+
+
+def test_the_page_stays(stack: Stack) -> None:
+    """When the migration has ended, shelf and page are there, and the report; the link
+    in the log is one for the host's browser."""
+    stack.settings["DASHBOARD_PORT_ON_HOST"] = str(free_port())
+    stack.compose("up", "--detach")
+    assert stack.compose("wait", "migrator").stdout.split()[-1:] == ["0"]
+    # Ends by itself, as docs say.
+    assert "proved row by row" in stack.compose("logs", "--follow", "migrator").stdout
+    link = stack.compose("logs", "--no-log-prefix", "dashboard").stdout.split()[-1]
+    at = f"http://127.0.0.1:{stack.settings['DASHBOARD_PORT_ON_HOST']}"
+    assert link.startswith(f"{at}/enter?link=")
+    with requests.Session() as session:
+        assert session.get(link, timeout=30).status_code == 200
+        seen = session.get(f"{at}/api/status", timeout=30).json()
+        assert (seen["state"], seen["totals"]["counts"]["pending"]) == ("finished", 0)
+    report = stack.python(
+        "dashboard", "print(open('/state/report/report.html').read())"
+    )
+    assert "<html" in report
 
 
 def test_stopped_and_killed_in_the_middle(stack: Stack, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 -- Prepares a PostgreSQL (14 or newer) for MyBookshelf2: its login, its database, and what only a superuser may add.
 -- A container of the official image runs it once, when its volume is empty (mount it into
 -- /docker-entrypoint-initdb.d); elsewhere: psql -U postgres -f deploy/server/initdb/mybookshelf2.sql
--- It takes MBS2_DB_USER, MBS2_DB_NAME (both "ebooks" if not set) and MBS2_DB_PASSWORD from the environment, and
+-- It takes MBS2_DB_USER, MBS2_DB_NAME (both "ebooks" if not set) and MBS2_DB_PASSWORD (or MBS2_DB_PASSWORD_FILE) from the environment, and
 -- leaves alone what is already there. The tables are made afterwards by `manage.py create_tables`.
 \set ON_ERROR_STOP on
 \set user ebooks
@@ -10,10 +10,17 @@
 \getenv user MBS2_DB_USER
 \getenv database MBS2_DB_NAME
 \getenv password MBS2_DB_PASSWORD
+-- Or the file that MBS2_DB_PASSWORD_FILE names, as a secret of Docker.
+\set password_file ''
+\getenv password_file MBS2_DB_PASSWORD_FILE
+SELECT :'password_file' <> '' AND :'password' = '' AS in_file \gset
+\if :in_file
+    \set password `cat "$MBS2_DB_PASSWORD_FILE"`
+\endif
 SELECT coalesce(nullif(:'user', ''), 'ebooks') AS user, coalesce(nullif(:'database', ''), 'ebooks') AS database \gset
 SELECT :'password' = '' AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') AS missing \gset
 \if :missing
-    \warn MBS2_DB_PASSWORD is not set; it is the password the server will log in with; make one with: openssl rand -hex 32
+    \warn MBS2_DB_PASSWORD is not set, nor in MBS2_DB_PASSWORD_FILE; it is the password the server will log in with; make one with: openssl rand -hex 32
     DO $$ BEGIN RAISE EXCEPTION 'MBS2_DB_PASSWORD is not set'; END $$;
 \endif
 

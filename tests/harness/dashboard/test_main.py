@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from dashboard.__main__ import main
+from dashboard.config import LOOPBACK, read_config
 from tests.support.migration.statekit import State, under_way
 from tests.support.servers.inprocess import Asked, call_beside, call_main, serve
 
@@ -50,6 +51,47 @@ def test_it_serves_until_a_signal(state: State) -> None:
     assert seen == [500, (2, True)]
 
 
+def test_links_of_a_page_that_is_published_elsewhere(state: State) -> None:
+    """In a container's log: with the host's address and port, which is allowed."""
+    record = state.folder / "dashboard" / "server.json"
+    seen: list[str] = []
+
+    def ask() -> None:
+        seen.append(json.loads(record.read_bytes())["url"])
+
+    given = ["--state-dir", str(state.folder), "--port", "0", "--show-link"]
+    url = "http://192.0.2.7:9000"
+    code, said = serve(main, given, Asked(record, ask), DASHBOARD_URL=url)
+    assert (code, seen) == (0, [url])
+    assert said.startswith(f"dashboard listening on {url}/enter?link=")
+
+
+#: DASHBOARD_URL; how links begin; the name that is allowed besides.
+PUBLISHED = [
+    ("", "", set()),
+    ("http://127.0.0.1:8765", "http://127.0.0.1:8765", set()),
+    ("http://nas:9000", "http://nas:9000", {"nas"}),
+    ("https://books.example", "https://books.example", {"books.example"}),
+    ("http://0.0.0.0:9000", "http://127.0.0.1:9000", set()),
+    ("http://[::]:9000", "http://127.0.0.1:9000", set()),
+    ("http://[::1]:9000", "http://[::1]:9000", set()),
+]
+
+
+@pytest.mark.parametrize(("url", "shown", "names"), PUBLISHED)
+def test_where_the_page_is_published(
+    url: str,
+    shown: str,
+    names: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every address is shown as this machine's own, and is no name."""
+    monkeypatch.setenv("DASHBOARD_URL", url)
+    config = read_config(["--state-dir", str(tmp_path), "--host", "0.0.0.0"])
+    assert (config.public_url, config.hosts) == (shown, LOOPBACK | names)
+
+
 def test_a_link_needs_a_dashboard(state: State) -> None:
     """That was started."""
     code, said = run(state, "--link")
@@ -65,6 +107,40 @@ def test_a_report_is_written(state: State, tmp_path: Path) -> None:
     assert "500" in (tmp_path / "r" / "report.html").read_text("utf-8")
     code, said = run(state, "--report", str(tmp_path / "r"), "--pass", "9")
     assert (code, "9" in said) == (2, True), said
+
+
+def test_reports_of_the_newest_passes_are_kept(state: State, tmp_path: Path) -> None:
+    """Each in its own folder; the newest one also where it always is."""
+    folder = tmp_path / "r"
+    foreign = folder / "pass-1" / "note.txt"
+    for number in (1, 2, 3):
+        if number > 1:
+            state.sql("UPDATE passes SET id = ?", (number,))
+        code, said = run(state, "--report", str(folder), "--keep", "2")
+        assert (code, said) == (0, f"The report is in {folder}/report.html\n")
+        if number == 1:
+            foreign.touch()
+    kept = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    assert kept == [
+        "pass-1/note.txt",
+        "pass-2/report.html",
+        "pass-2/report.json",
+        "pass-3/report.html",
+        "pass-3/report.json",
+        "report.html",
+        "report.json",
+    ]
+    newest = (folder / "report.html").read_bytes()
+    assert (folder / "pass-3" / "report.html").read_bytes() == newest
+
+
+@pytest.mark.parametrize(
+    "options", [["--keep", "3"], ["--report", "r", "--keep", "-1"]]
+)
+def test_how_many_are_kept_is_checked(state: State, options: list[str]) -> None:
+    """Status 2 and a sentence."""
+    code, said = run(state, *options)
+    assert (code, "--keep N goes with --report" in said) == (2, True), said
 
 
 def test_an_address_that_is_not_ours(state: State) -> None:

@@ -5,17 +5,25 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from auto_monitor.cli import commands
-from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, pid_path, recorded
+from auto_monitor.cli.daemon import (
+    AlreadyRunning,
+    MonitorLock,
+    alive,
+    pid_path,
+    recorded,
+)
 from auto_monitor.model import HistoryEntry, MonitorState
 from auto_monitor.record.history import HistoryFile, to_json
 from auto_monitor.record.memory import Memory
 from auto_monitor.record.state_file import MonitorStateFile
+from common.files import lock as locks
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
@@ -138,6 +146,30 @@ def test_the_pid_file_is_put_back(tmp_path: Path) -> None:
             MonitorLock(tmp_path)
     lock.release()
     assert not path.exists()
+
+
+def test_a_monitor_in_another_container_is_known_by_its_lock(tmp_path: Path) -> None:
+    """Its pid is nobody's here, or this process's, which is no monitor."""
+    lock = MonitorLock(tmp_path)
+    me = recorded(tmp_path)
+    assert me is not None
+    assert alive(tmp_path) == me
+    # The kernel's lock is the proof: a file that was left behind is none.
+    left = pid_path(tmp_path).read_bytes()
+    lock.release()
+    pid_path(tmp_path).write_bytes(left)
+    assert alive(tmp_path) is None
+
+
+def test_a_look_at_the_lock_keeps_no_monitor_away(tmp_path: Path) -> None:
+    """The page asks every second who has it, and then has it for a moment itself."""
+    pid_path(tmp_path).touch()
+    looks = locks.take(pid_path(tmp_path))
+    assert looks is not None
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(MonitorLock, tmp_path)
+        os.close(looks)
+        starting.result(30).release()
 
 
 def _swap(path: Path) -> None:

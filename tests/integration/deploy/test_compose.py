@@ -1,6 +1,7 @@
 """docker-compose.yml by itself: the specification's schema, what it promises, what must
 be set."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -8,14 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.needed import missing
+from common.settings.programs import DashboardSettings
+from common.settings.setting import settings_of
+from deploy.needed import SECRETS, missing
 from tests.support.environment import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
-WATCH = {"watcher"}
+WATCH, PAGE = {"watcher"}, {"dashboard"}
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +58,15 @@ def test_profiles(services: dict[str, dict[str, Any]]) -> None:
     on whichever is there."""
     by_profile = {
         profile: {
-            name
-            for name, service in services.items()
-            if service["profiles"] == [profile]
+            name for name, service in services.items() if profile in service["profiles"]
         }
         for profile in ("server", "embedded", "migrate", "watch")
     }
     assert by_profile == {
         "server": SERVER,
         "embedded": EMBEDDED,
-        "migrate": MIGRATE,
-        "watch": WATCH,
+        "migrate": MIGRATE | PAGE,
+        "watch": WATCH | PAGE,
     }
     assert {
         name: needed["required"]
@@ -92,18 +93,62 @@ def test_the_watcher_is_a_migrator_that_stays(
     }
 
 
+def test_the_page_outlives_the_migration(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """A container of its own, which knows no login and depends on nobody."""
+    page = services["dashboard"]
+    assert "depends_on" not in page
+    assert not {name for name in page["environment"] if name.startswith("MBS2_")}
+    assert page["volumes"] == services["migrator"]["volumes"]
+    told = {one.variable for one in settings_of(DashboardSettings) if one.container}
+    assert told <= set(page["environment"])
+
+
 def test_docker_starts_nothing_again_that_ends_for_good(
     services: dict[str, dict[str, Any]],
 ) -> None:
     """What runs our programs knows Docker's policy, and stays where that would start it
     again; the migration by itself ends with its status."""
-    for name in EMBEDDED | MIGRATE | WATCH:
+    for name in EMBEDDED | MIGRATE | WATCH | PAGE:
         service = services[name]
         assert service["environment"]["CONTAINER_RESTART"] == service["restart"], name
         assert "deploy.migrator." in " ".join(service["command"]) or (
             "deploy.migrator." in service["command"]
         ), name
     assert services["migrator"]["restart"] == "${MIGRATOR_RESTART:-no}"
+
+
+def test_every_secret_can_be_a_file(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Where NAME_FILE says which; a service has the files of its own secrets only."""
+    files = yaml.safe_load(COMPOSE.read_text("utf-8"))["secrets"]
+    assert set(files) == {name.lower() for name in SECRETS} | {"ca"}
+    for name in SECRETS:
+        place = f"${{{name}_FILE:+/run/secrets/{name.lower()}}}"
+        assert files[name.lower()] == {"file": f"${{{name}_FILE:-/dev/null}}"}
+        for service in services.values():
+            environment = service["environment"]
+            assert (name in environment) == (name.lower() in service.get("secrets", ()))
+            assert environment.get(f"{name}_FILE") == (
+                place if name in environment else None
+            )
+
+
+def test_every_build_argument_is_passed_on(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Those of the Dockerfiles, with the same defaults or with none."""
+    for name in ("migrator", "app"):
+        build = services[name]["build"]
+        text = (PROJECT / build["dockerfile"]).read_text("utf-8")
+        own = dict(re.findall(r"^ARG ([A-Z_0-9]+)=?(.*)$", text, re.MULTILINE))
+        # Which image it is, is not for .env to say.
+        assert set(own) - {"REQUIREMENTS"} == set(build["args"]), name
+        for argument, default in own.items():
+            given = build["args"].get(argument)
+            assert given in (None, f"${{{argument}:-{default}}}"), argument
 
 
 def test_no_command_needs_a_variable() -> None:
@@ -134,7 +179,7 @@ def test_who_may_write_where(services: dict[str, dict[str, Any]]) -> None:
         for mount in service.get("volumes", []):
             assert mount["type"] == "volume" or mount["read_only"], (name, mount)
             assert "docker.sock" not in str(mount)
-    for name in EMBEDDED | MIGRATE | WATCH:
+    for name in EMBEDDED | MIGRATE | WATCH | PAGE:
         service = services[name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert "no-new-privileges:true" in service["security_opt"]
@@ -156,7 +201,8 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     known = set(services["migrator"]["environment"])
     assert "MBS2_PASSWORD" in known
     # A number, not a token.
-    others = known - {"LLM_TOKENS_PER_DAY"}
+    # A user's own reader of the hashes, on a server elsewhere.
+    others = known - {"LLM_TOKENS_PER_DAY", "MBS2_DB_URI", "MBS2_DB_URI_FILE"}
     assert not {
         name for name in others if "DB" in name or "SECRET" in name or "TOKEN" in name
     }
@@ -165,7 +211,10 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
         for name in (*services["db"]["environment"], *services["app"]["environment"])
     } - {"MAX_CONTENT_LENGTH"}
     ports = {port for service in services.values() for port in service.get("ports", [])}
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    page = "${DASHBOARD_BIND:-127.0.0.1}:${DASHBOARD_PORT_ON_HOST:-8765}"
+    assert f"{page}:8765" in ports
+    assert services["dashboard"]["environment"]["DASHBOARD_URL"] == f"http://{page}"
+    assert all(port.startswith("127.0.0.1:") for port in ports - {f"{page}:8765"})
     assert "127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432" in ports
 
 

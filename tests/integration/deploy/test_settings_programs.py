@@ -175,6 +175,24 @@ def test_the_monitor_hands_every_setting_of_a_worker_on(tmp_path: Path) -> None:
     } == FOR_WORKERS - {"TASK_SECONDS", "READ_ENV_FILES"}
 
 
+def test_the_check_runs_where_nothing_is_installed(tmp_path: Path) -> None:
+    """Without any package, from the folder of the project."""
+    checkout = make_checkout(tmp_path / "checkout")
+    (checkout / ".env").write_text("CALIBRE_LIBRARY=/x\nMBS2_PASSWORD=a$b\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-S", "-s", *CHECK_ENV, "embedded"],
+        env={"PATH": "/nonexistent"},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("MBS2_PASSWORD (.env, line 2): Compose puts a variable in")
+
+
 def test_a_wrong_value_in_a_file_is_one_line_that_names_the_file(
     tmp_path: Path,
 ) -> None:

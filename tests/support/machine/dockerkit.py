@@ -6,6 +6,7 @@ the engine, or out of the package of the next Debian release."""
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ def _started(docker: Docker, folder: Path) -> Iterator[Docker]:
     afterwards."""
     for program in ("docker", "dockerd", "debootstrap"):
         needs(program)
-    socket, log = folder / "docker.sock", folder / "dockerd.log"
+    address, log = folder / "docker.sock", folder / "dockerd.log"
     with log.open("wb") as said:
         daemon = subprocess.Popen(
             [
@@ -92,7 +93,7 @@ def _started(docker: Docker, folder: Path) -> Iterator[Docker]:
                 "--exec-root",
                 folder / "exec",
                 "-H",
-                f"unix://{socket}",
+                f"unix://{address}",
                 "--pidfile",
                 folder / "docker.pid",
             ],
@@ -101,7 +102,7 @@ def _started(docker: Docker, folder: Path) -> Iterator[Docker]:
             stderr=said,
         )
     try:
-        ours = Docker({**docker.environment, "DOCKER_HOST": f"unix://{socket}"})
+        ours = Docker({**docker.environment, "DOCKER_HOST": f"unix://{address}"})
         deadline = time.monotonic() + START_SECONDS
         while not ours.answers():
             said_last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
@@ -221,6 +222,12 @@ def certificates() -> dict[str, str]:
     return {}
 
 
+def free_port() -> int:
+    """A port of this machine that nobody has at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """One Compose project with its settings; `files` are further Compose files."""
@@ -230,6 +237,7 @@ class Stack:
     settings: dict[str, str]
     files: Sequence[Path] = ()
     profiles: Sequence[str] = ("embedded", "migrate")
+    env_file: Path = Path("/dev/null")
 
     def compose(
         self, *arguments: str, check: bool = True
@@ -246,7 +254,7 @@ class Stack:
         return self.docker.run(
             "compose",
             "--env-file",
-            "/dev/null",
+            str(self.env_file),
             *files,
             "-p",
             self.project,

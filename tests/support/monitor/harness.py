@@ -658,6 +658,8 @@ class Harness:
             neighbour.all = self.writes
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
+        #: The monitor's last word whenever a page about the end was asked for.
+        self.pages: list[str] = []
         self.diagnoser = diagnoser
         self.settings = Settings(
             Path("library"),
@@ -674,6 +676,11 @@ class Harness:
         )
         self.said, self.done = _Lines(), _Lines()
         self.monitor = self.new_monitor()
+
+    def page(self) -> None:
+        """Notes that the page about the end was asked for."""
+        kept = self.state_file.kept
+        self.pages.append("" if kept is None else kept.ended)
 
     def new_monitor(self, *, dry_run: bool = False) -> Monitor:
         """Another monitor on what is left."""
@@ -703,6 +710,7 @@ class Harness:
                 self.opener,
                 lambda: self.reports.append(self.clock()),
                 self.comparer,
+                self.page,
             ),
             diagnoser=self.diagnoser,
         )

@@ -155,7 +155,10 @@ class Asked:
 
 
 def serve(
-    main: Callable[[], int], arguments: Sequence[str], asked: Asked
+    main: Callable[[], int],
+    arguments: Sequence[str],
+    asked: Asked,
+    **environment: str,
 ) -> tuple[int, str]:
     """Calls a program that serves until a signal, which it gets when it was asked."""
     failed: list[BaseException] = []
@@ -174,7 +177,7 @@ def serve(
     asking = threading.Thread(target=ask_and_end)
     asking.start()
     try:
-        ended = call_main(main, arguments)
+        ended = call_main(main, arguments, **environment)
     finally:
         asking.join(30)
         signal.signal(signal.SIGTERM, before)

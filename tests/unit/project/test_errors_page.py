@@ -28,10 +28,13 @@ ROOTS = {
 }
 #: Exceptions that no person meets, and why.
 INTERNAL = {
+    "Unusable": "becomes a line of WrongSetting",
+    "_Refused": "check_env runs without our packages; it says wrong-setting by hand",
     "AttachedElsewhere": "the lane takes the file for a duplicate",
     "AuditBroke": "the pass is closed as `not audited`",
     "BadPicture": "the embedded server shows no cover then, or says TaskError",
     "EditRefused": "FixRefused says its words",
+    "Interrupted": "a start is ended by Ctrl-C, and says so",
     "Incomparable": "the verdict waits, or is inconclusive",
     "NeedsRecovery": "the library is copied and recovered",
     "NotOurs": "`code_fixes` says it in full",

@@ -231,3 +231,29 @@ def test_without_a_server_one_is_started() -> None:
     """The start button tells no server from one that has the default's address."""
     assert StartSettings().server is None
     assert WorkerSettings().server == "http://127.0.0.1:6006"
+
+
+def test_a_relative_path_is_below_the_folder_of_whoever_named_it(
+    tmp_path: Path,
+) -> None:
+    """The caller's for an option and the environment, the project's in its files; and
+    whoever is told of it in another folder is told the whole path."""
+    project, caller = tmp_path / "project", tmp_path / "caller"
+    project.mkdir()
+    (project / ".env").write_text("CALIBRE_LIBRARY=books\nSTATE_DIR=state\n", "utf-8")
+    for environment, options, library, state in (
+        ({}, {}, project / "books", project / "state"),
+        ({"STATE_DIR": "mine"}, {}, project / "books", caller / "mine"),
+        (
+            {"STATE_DIR": "/var/mine"},
+            {"CALIBRE_LIBRARY": Option("--library", "../b", caller)},
+            caller / ".." / "b",
+            Path("/var/mine"),
+        ),
+    ):
+        found = sources(project, environment, caller).with_options(options)
+        values = load(WorkerSettings, found)
+        assert (values.library, values.state_dir) == (library, state)
+        told = found.handed_on(WorkerSettings)
+        assert told["CALIBRE_LIBRARY"] == str(library)
+        assert told["STATE_DIR"] == str(state)

@@ -1,0 +1,30 @@
+"""What `./start.sh` calls: a Ctrl-C while the program is still loaded ends it quietly."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+#: Set by `./start.sh` when it holds a Ctrl-C back until Python has begun.
+HOLDS = "HOLDS_CTRL_C"
+#: The exit status after a Ctrl-C.
+_STATUS = 130
+
+
+def main() -> int:
+    """Returns the exit status of `deploy.launch`."""
+    if os.environ.pop(HOLDS, "") or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _leave)
+    # Imported here, for it takes a while.
+    from deploy.launch import main as start
+
+    return start()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"Stopped; nothing was started\n")
+    os._exit(_STATUS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
