@@ -16,6 +16,7 @@ from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
 from migration.errors import ExitCode
+from migration.state_files import logs
 
 #: Settings of one server and its login: .env may hold those of another one.
 _OF_A_SERVER = "MBS2_"
@@ -100,6 +101,13 @@ def begun(
         except BaseException:
             end_child(child)
             raise
+
+
+def last_words(output: bytes) -> str:
+    """Returns the last line of what a worker has said, without its time and level."""
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    logged = logs.parse(lines[-1]) if lines else None
+    return logged.message if logged else "".join(lines[-1:])
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:

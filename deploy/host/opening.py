@@ -15,7 +15,7 @@ from typing import NoReturn
 from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from auto_monitor.observe.library import seen_in
 from common.clock import utc_now
-from deploy.host.children import CannotStart, begun
+from deploy.host.children import CannotStart, begun, last_words
 from deploy.host.job import SCRIPT, Job, environment_of, worker_command
 from migration.calibre.selection import asked
 from migration.errors import ExitCode
@@ -41,9 +41,9 @@ def open_pass(job: Job) -> int:
     ):
         _hear_out(child, job)
         errors.seek(0)
-        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+        said = last_words(errors.read())
     if child.returncode:
-        sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
+        sys.stderr.write(f"{said or 'The worker said nothing'}\n")
     return child.returncode
 
 
