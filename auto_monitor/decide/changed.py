@@ -63,11 +63,11 @@ def given_way(names: Sequence[str], apply: str) -> str:
     """
     if not names:
         return ""
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     return (
         "A new version's worker script took the place of one that a code fix had "
-        f"changed; kept in auto_monitor/proposals: {', '.join(names)}. "
-        f"{apply} tries it on the new one; delete the file when it is not wanted any "
-        "more"
+        f"changed. That is kept as a proposal{more}: {apply} tries it on the new one; "
+        "or delete it in auto_monitor/proposals"
     )
 
 
