@@ -6,16 +6,10 @@ from pathlib import Path
 
 from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
+from migration.state_files import reports
 
-#: Below the state directory: the newest report, and one for each of the newest passes.
-FOLDER, PAGE = "report", "report.html"
-#: Reports that are kept.
+#: Reports that are kept, each of one pass.
 KEPT = 20
-
-
-def folder_of(state_dir: Path, pass_id: int) -> Path:
-    """Returns where the report of a pass is kept."""
-    return state_dir / FOLDER / f"pass-{pass_id}"
 
 
 def write_report(
@@ -31,7 +25,7 @@ def write_report(
         "--state-dir",
         str(state_dir),
         "--report",
-        str(state_dir / FOLDER),
+        str(state_dir / reports.FOLDER),
         "--keep",
         str(KEPT),
     ]

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from auto_monitor.act import final_report
 from auto_monitor.cli import end_surroundings, status
 from auto_monitor.cli.status import Status
 from auto_monitor.cli.trouble import troubles
 from auto_monitor.decide.end_page import End, Facts, end_page
 from migration.ledger import edits, failed, totals
 from migration.ledger.totals import Totals
+from migration.state_files import reports
 from migration.state_files.names import LEDGER_NAME
 
 #: Failed files that are named, for each reason.
@@ -36,7 +36,6 @@ def read(
     if found is None:
         return None
     is_newest = found.pass_id == newest
-    working = value.monitor.alive or any(worker.lives for worker in value.workers)
     paused = _paused(value) if is_newest else []
     around = end_surroundings.of(state_dir, value.library or "", paused)
     return end_page(
@@ -44,7 +43,7 @@ def read(
             found=found,
             now=now,
             proved=totals.proved(ledger, found.pass_id) if found.closed_at else None,
-            runs=is_newest and (working if runs is None else runs),
+            runs=is_newest and (_works(value) if runs is None else runs),
             ended=value.monitor.ended if is_newest else "",
             paused=paused,
             troubles=troubles(value.workers) if is_newest else (),
@@ -60,9 +59,25 @@ def read(
     )
 
 
+def read_ended(state_dir: Path, now: datetime) -> End | None:
+    """Returns the page of the newest pass; None while anything works on it.
+
+    Raises what `totals.read` does.
+    """
+    value = status.collect(state_dir, now)
+    found = value.totals
+    if found is None or (found.closed_at is None and _works(value)):
+        return None
+    return read(state_dir, now)
+
+
+def _works(value: Status) -> bool:
+    return value.monitor.alive or any(worker.lives for worker in value.workers)
+
+
 def kept_report(state_dir: Path, pass_id: int) -> Path | None:
     """Returns the report of a pass that is kept in the state directory."""
-    path = final_report.folder_of(state_dir, pass_id) / final_report.PAGE
+    path = reports.folder_of(state_dir / reports.FOLDER, pass_id) / reports.PAGE
     return path if path.is_file() else None
 
 

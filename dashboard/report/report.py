@@ -13,10 +13,11 @@ from common.files.json_files import write_bytes, write_json
 from common.json_value import Json
 from dashboard.reading.slowest import slowest
 from dashboard.reading.state_reader import StateReader
-from dashboard.report import kept, listed
+from dashboard.report import listed
 from dashboard.report.page import render
 from migration.ledger import totals
 from migration.ledger.totals import Totals
+from migration.state_files import reports
 
 SCHEMA = 1
 HERE = Path(__file__).parent
@@ -46,15 +47,15 @@ def write(
     if keep:
         about = value["pass"]
         assert isinstance(about, dict)
-        # First: the newest report must not be one that is not kept.
-        places.insert(0, kept.folder_of(folder, int(str(about["id"]))))
+        # First: the newest report must not be one that is not reports.
+        places.insert(0, reports.folder_of(folder, int(str(about["id"]))))
     text = render(value).encode("utf-8")
     for place in places:
-        write_json(place / kept.DATA, value)
-        write_bytes(place / kept.PAGE, text)
+        write_json(place / reports.DATA, value)
+        write_bytes(place / reports.PAGE, text)
     if keep:
-        kept.forget_old(folder, keep)
-    return folder / kept.PAGE
+        reports.forget_old(folder, keep)
+    return folder / reports.PAGE
 
 
 def collect(

@@ -1,4 +1,7 @@
-"""Reports of earlier passes: `report/pass-N/`, of the newest passes only."""
+"""Where reports are: `report/` has the newest, `report/pass-N/` that of a pass.
+
+Only those of the newest passes are kept. What is in them is the dashboard's.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+FOLDER = "report"
 PAGE, DATA = "report.html", "report.json"
 _NAME = re.compile(r"pass-([1-9][0-9]{0,17})")
 
