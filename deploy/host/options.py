@@ -50,10 +50,10 @@ def read_job(
     """
     parser, given = read_arguments(argv)
     values, found = read_settings(given, StartSettings)
+    refuse(parser, given, values, found)
     of_monitor = check_for_all(found)
     if given.llm_enabled:
         require_llm_key(of_monitor)
-    refuse(parser, given, values, found)
     if why := why_not_delete(values):
         parser.error(why)
     if given.demo:
