@@ -23,7 +23,6 @@ from common.clock import utc_now
 from common.errors import CodedError
 from common.files import durable
 from common.files.json_files import write_bytes
-from common.hints import hint
 from migration import release
 
 #: Backups and candidates that are kept.
@@ -248,15 +247,9 @@ class WorkerScript:
         folder = folder_of(self.state_dir, "proposals")
         return sorted(path.name for path in folder.glob(f"*{BEFORE_UPDATE}"))
 
-    @property
-    def advice(self) -> str:
-        """How a person keeps or drops a changed script."""
-        return how_to_keep(self.path, self.state_dir)
-
-    @property
-    def commands(self) -> str:
-        """Which commands show a change of it, and take it back."""
-        return commands_of(self.state_dir)
+    def advice(self, commands: str) -> str:
+        """How a person keeps or drops a changed script; `commands` of ours do so."""
+        return how_to_keep(self.path, commands)
 
 
 # -- installing and rolling back -------------------------------------------------------
@@ -372,15 +365,11 @@ def release_of(script: Path, project: Path, state_dir: Path) -> tuple[str, bytes
     )
 
 
-def commands_of(state_dir: Path) -> str:
-    """Returns the commands that show a changed script, and take the change back."""
-    diff, rollback = (hint(name, state_dir=state_dir) for name in ("diff", "rollback"))
-    return f"{diff} shows what differs from the release, {rollback} takes it back"
+def how_to_keep(script: Path, said: str) -> str:
+    """Returns how a person keeps or drops a changed script.
 
-
-def how_to_keep(script: Path, state_dir: Path) -> str:
-    """Returns how a person keeps or drops a changed script."""
-    said = commands_of(state_dir)
+    `said` is by which commands of ours.
+    """
     if not any((folder / ".git").exists() for folder in script.resolve().parents):
         return said
     return (

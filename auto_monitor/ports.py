@@ -368,11 +368,6 @@ class Script(Protocol):
         """Whether the installed script is the released one."""
         ...
 
-    @property
-    def commands(self) -> str:
-        """Which commands show a change of it, and take it back."""
-        ...
-
     def has(self, candidate: Candidate) -> bool:
         """Whether the candidate's file still exists."""
         ...
@@ -399,9 +394,8 @@ class Script(Protocol):
         """Returns the names of proposals that are code fixes of an earlier version."""
         ...
 
-    @property
-    def advice(self) -> str:
-        """How a person keeps or drops a changed script, in a sentence or two."""
+    def advice(self, commands: str) -> str:
+        """How a person keeps or drops a changed script; `commands` of ours do so."""
         ...
 
 

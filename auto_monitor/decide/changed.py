@@ -1,6 +1,6 @@
 """Which script is in place, and what became of a change of it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from auto_monitor.model import HistoryEntry
@@ -53,6 +53,14 @@ def changed(
         newest.timestamp,
         sum(line.startswith("+") for line in body),
         sum(line.startswith("-") for line in body),
+    )
+
+
+def commands(hint: Callable[[str], str]) -> str:
+    """Which commands show a changed script, and take the change back."""
+    return (
+        f"{hint('diff')} shows what differs from the release, {hint('rollback')} takes "
+        "it back"
     )
 
 

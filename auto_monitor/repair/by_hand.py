@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auto_monitor import fix_applier
+from auto_monitor.decide.changed import commands
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.fix_applier import FixRefused, Workshop
 from auto_monitor.model import Afterwards, CodeChanges, HistoryEntry, Trigger
@@ -54,7 +55,7 @@ def difference(script: Path, project: Path, state_dir: Path) -> str:
     told = "".join(f"code fix of {one}\n" for one in since)
     return (
         f"{script} differs from the release ({name}):\n{told}\n{found}\n\n"
-        f"{fix_applier.how_to_keep(script, state_dir)}.\n"
+        f"{fix_applier.how_to_keep(script, _commands(state_dir))}.\n"
     )
 
 
@@ -103,8 +104,12 @@ def apply(workshop: Workshop, proposal: str) -> str:
         path.rename(path.with_name(f"{path.name}.applied"))
     return (
         f"{made.diff}\n\n{script} is changed ({made.validation}); backup {made.backup}. "
-        f"{fix_applier.how_to_keep(script, state_dir)}. {_restart(state_dir)}\n"
+        f"{fix_applier.how_to_keep(script, _commands(state_dir))}. {_restart(state_dir)}\n"
     )
+
+
+def _commands(state_dir: Path) -> str:
+    return commands(lambda name: hint(name, state_dir=state_dir))
 
 
 def _restart(state_dir: Path) -> str:

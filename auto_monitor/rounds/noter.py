@@ -69,7 +69,11 @@ class Noter:
         names = tuple(self.script.given_way())
         apply = self.action_log.hint("apply", *names[-1:])
         kept = changed.given_way(names, apply)
-        said = "" if found is None else f"{found}; {self.script.commands}"
+        said = (
+            ""
+            if found is None
+            else f"{found}; {changed.commands(self.action_log.hint)}"
+        )
         self.memory.change(changed_script="; ".join(filter(None, (said, kept))))
         if found is None:
             self.action_log.forget("script")

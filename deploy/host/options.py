@@ -10,12 +10,12 @@ from typing import NamedTuple
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured, require_llm_key
-from common.settings.command_line import read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
+from deploy.host.before import read_start
 from deploy.host.children import environment_for, refuse_unset_service
 from deploy.host.command_line import (
     WATCHING,
@@ -49,7 +49,7 @@ def read_job(
     Exits with 2 on wrong usage. Raises CannotStart, Fatal or OSError.
     """
     parser, given = read_arguments(argv)
-    values, found = read_settings(given, StartSettings)
+    values, found = read_start(given)
     refuse(parser, given, values, found)
     of_monitor = check_for_all(found)
     if given.llm_enabled:
@@ -59,7 +59,6 @@ def read_job(
     if given.demo:
         demo = _demo(given, values, found, console, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
-    values = state.as_before(values, found)
     if values.library is None:
         refuse_unset_service()
         parser.error("name your library: ./start.sh DIR (or try it with --demo)")

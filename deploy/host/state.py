@@ -3,7 +3,6 @@
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,13 +10,12 @@ from auto_monitor.record.history import HistoryFile, history_path
 from common import known_dirs
 from common.errors import StateUnwritable
 from common.known_dirs import Use
-from common.settings.load import Sources
 from common.settings.programs import StartSettings
-from common.state_dir import EMBEDDED, state_root
+from common.state_dir import state_root
 from deploy.host import links, usable
 from migration.calibre.lock_wait import LockWait
 from migration.ledger import totals
-from migration.state_dirs import places, resolve
+from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
 from migration.state_files.logs import log_files, log_path
 from migration.state_files.names import LEDGER_NAME
@@ -49,26 +47,6 @@ def choose(
     if chosen.note:
         say(chosen.note)
     return chosen
-
-
-def as_before(given: StartSettings, found: Sources) -> StartSettings:
-    """Returns the settings with the library and server of the named state directory.
-
-    Its ledger is bound to them, so that `--state-dir` alone goes on with a migration.
-    What is named counts, but for a server in .env when the option names the directory
-    of an embedded one.
-    """
-    place = places.at(given.state_dir, found.texts()) if given.state_dir else None
-    if place is None:
-        return given
-    library = given.library or (Path(place.library) if place.library else None)
-    server = given.server
-    if place.server == EMBEDDED:
-        if found.given("STATE_DIR") and not found.given("MBS2_SERVER"):
-            server = None
-    elif server is None:
-        server = place.server_url or None
-    return replace(given, library=library, server=server)
 
 
 def is_known(given: StartSettings) -> bool:

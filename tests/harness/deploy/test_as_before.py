@@ -6,7 +6,7 @@ import pytest
 
 from common.settings.load import Option, Source, Sources, load
 from common.settings.programs import StartSettings
-from deploy.host import state
+from deploy.host.before import as_before
 from tests.support.machine.placekit import NAS, Machine, ledger, shelf
 from tests.support.migration.statekit import State
 
@@ -26,7 +26,7 @@ def settings(
     given = {name: Option(f"--{name}", text) for name, text in options.items()}
     around = Source("the environment", machine.environment)
     found = Sources(around, Source(".env", env), options=given)
-    return state.as_before(load(StartSettings, found), found)
+    return as_before(load(StartSettings, found), found)
 
 
 def place(machine: Machine, server: str) -> Path:

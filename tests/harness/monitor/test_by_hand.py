@@ -125,10 +125,10 @@ def test_a_third_script_is_never_overwritten(workshop: Quick) -> None:
 
 def test_how_to_keep_a_change_in_a_checkout(workshop: Quick, tmp_path: Path) -> None:
     """Only those with git are told about git."""
-    assert "git" not in fix_applier.how_to_keep(workshop.script, tmp_path)
+    assert "git" not in fix_applier.how_to_keep(workshop.script, "")
     (tmp_path / ".git").mkdir()
     assert "`git checkout -- bulk_migrate_calibre.py` drops it" in (
-        fix_applier.how_to_keep(workshop.script, tmp_path)
+        fix_applier.how_to_keep(workshop.script, "")
     )
 
 
