@@ -254,7 +254,7 @@ def _refusal(error: psycopg.OperationalError, given: Mapping[str, object]) -> st
     text = str(error)
     for secret in ("password", "sslpassword"):
         text = text.replace(str(given.get(secret) or "\0"), "***")
-    advice = "is it running, and are host and port right (docker-compose.yml publishes 5433)?"
+    advice = "is it running, and are host and port right (deploy/database.compose.yml: 5433)?"
     if "authentication failed" in text or "no password supplied" in text:
         advice = "are user and password right?"
     elif "does not exist" in text or "pg_hba.conf" in text:

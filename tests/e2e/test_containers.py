@@ -62,7 +62,7 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
         "DASHBOARD_PORT_ON_HOST": "0",
         **certificates(),
     }
-    Stack(docker, tag, settings).compose("build", "--quiet", "migrator")
+    Stack(docker, tag, settings).compose("build", "--quiet", "migrator-image")
     yield settings
     docker.run("image", "rm", f"calibre-migrator:{tag}", check=False)
 

@@ -16,14 +16,23 @@ from tests.support.environment import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
+DATABASE = PROJECT / "deploy" / "database.compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
 WATCH, PAGE = {"watcher"}, {"dashboard"}
+#: What is built, and no container.
+IMAGES = {"migrator-image", "server-image"}
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
     """The services, their shared parts merged."""
+    found = everything()
+    return {name: service for name, service in found.items() if name not in IMAGES}
+
+
+def everything() -> dict[str, dict[str, Any]]:
+    """The images that are built as well."""
     found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text("utf-8"))[
         "services"
     ]
@@ -136,12 +145,10 @@ def test_every_secret_can_be_a_file(
             )
 
 
-def test_every_build_argument_is_passed_on(
-    services: dict[str, dict[str, Any]],
-) -> None:
+def test_every_build_argument_is_passed_on() -> None:
     """Those of the Dockerfiles, with the same defaults or with none."""
-    for name in ("migrator", "app"):
-        build = services[name]["build"]
+    for name in sorted(IMAGES):
+        build = everything()[name]["build"]
         text = (PROJECT / build["dockerfile"]).read_text("utf-8")
         own = dict(re.findall(r"^ARG ([A-Z_0-9]+)=?(.*)$", text, re.MULTILINE))
         # Which image it is, is not for .env to say.
@@ -184,15 +191,61 @@ def test_who_may_write_where(services: dict[str, dict[str, Any]]) -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert "no-new-privileges:true" in service["security_opt"]
         assert service["user"].startswith("${MIGRATOR_UID:-1000}")
-    assert "deploy/server/Dockerfile" in {
-        services[name]["build"]["dockerfile"] for name in ("app", "backend")
-    }
     for name in ("app", "backend"):
         mounts = {
             mount["target"]: mount["source"] for mount in services[name]["volumes"]
         }
         assert mounts["/code/settings.py"] == "./settings.py"
         assert "/library" in mounts
+
+
+def test_an_image_is_built_once(services: dict[str, dict[str, Any]]) -> None:
+    """For all that run it, whichever of them is started; nothing else is built."""
+    images = {name: everything()[name] for name in IMAGES}
+    assert all(one["scale"] == 0 for one in images.values())
+    for name, service in services.items():
+        assert "build" not in service, name
+        built = {one for one in IMAGES if images[one]["image"] == service["image"]}
+        assert len(built) == (name != "db"), name
+        # A container that depended on it could not be ended by the project's name alone.
+        assert not IMAGES & set(service.get("depends_on", {})), name
+        for one in built:
+            assert service["pull_policy"] == "never", name
+            assert set(service["profiles"]) <= set(images[one]["profiles"]), name
+
+
+def test_every_container_is_hardened(services: dict[str, dict[str, Any]]) -> None:
+    """A read-only root, no rights, no root user, limits, a log that does not fill the
+    disk."""
+    for name, service in services.items():
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["user"].startswith(
+            ("${MIGRATOR_UID:-1", "${SERVER_UID:-1", "po")
+        )
+        assert service["pids_limit"] in (512, 2048), name
+        assert re.fullmatch(r"\$\{[A-Z]+_CPU_QUOTA:-[1-4]00000\}", service["cpu_quota"])
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+
+
+def test_the_database_is_reached_by_the_server_only(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """And so is the port of the task engine that trusts its token: they are on a network
+    without a way in or out, and the engine listens there alone."""
+    networks = yaml.safe_load(COMPOSE.read_text("utf-8"))["networks"]
+    assert networks["inside"] == {"internal": True}
+    members = {
+        name for name, one in services.items() if "inside" in one.get("networks", ())
+    }
+    assert members == SERVER
+    assert services["db"]["networks"] == ["inside"]
+    assert "ports" not in services["db"]
+    backend = services["backend"]
+    assert backend["networks"]["inside"] == {"aliases": ["engine"]}
+    assert backend["command"][-2:] == ["--delegated-addr", "engine"]
+    assert services["app"]["environment"]["MBS2_DELEGATED_HOST"] == "engine"
+    assert services["db"]["environment"]["POSTGRES_INITDB_ARGS"] == "--data-checksums"
 
 
 def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
@@ -215,7 +268,10 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     assert f"{page}:8765" in ports
     assert services["dashboard"]["environment"]["DASHBOARD_URL"] == f"http://{page}"
     assert all(port.startswith("127.0.0.1:") for port in ports - {f"{page}:8765"})
-    assert "127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432" in ports
+    # The browser's client and a migration on the host speak to the task engine's 8080.
+    assert {port.rpartition(":")[2] for port in ports} == {"6006", "8080", "8765"}
+    published = yaml.safe_load(DATABASE.read_text("utf-8"))["services"]["db"]["ports"]
+    assert published == ["127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432"]
 
 
 #: What .env has, which profiles are started, what is missing.

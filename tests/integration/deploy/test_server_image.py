@@ -333,6 +333,16 @@ def test_the_database_is_prepared_once_and_left_alone_later() -> None:
         )
 
 
+def test_the_password_of_the_database_may_be_in_a_file(tmp_path: Path) -> None:
+    """As Docker mounts a secret."""
+    secret = tmp_path / "it's a secret"
+    secret.write_text('it\'s; a \\ "$secret" #1\n', "utf-8")
+    with postgreskit.running() as server:
+        _prepare(server, 0, MBS2_DB_PASSWORD="", MBS2_DB_PASSWORD_FILE=str(secret))
+        password = secret.read_text("utf-8").rstrip("\n")
+        _use(server, dbname="ebooks", user="ebooks", password=password)
+
+
 def test_the_official_image_s_own_user_may_be_the_server_s() -> None:
     """POSTGRES_USER and POSTGRES_DB made role and database already: no password is
     needed to add the rest."""
