@@ -4,20 +4,19 @@ Collaborators outside the monitor are made in their package (`observe`, `record`
 `act`), attempts in `repair`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from auto_monitor import config
 from auto_monitor.act import assembly as acting
 from auto_monitor.act.assembly import ActedOn
 from auto_monitor.act.supervisor import Supervisor
+from auto_monitor.cli import end_log
 from auto_monitor.cli.command_handler import CommandHandler, Retries
 from auto_monitor.cli.command_line import Settings
 from auto_monitor.config import Policies
-from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.model import MonitorState
 from auto_monitor.observe import assembly as observing
-from auto_monitor.observe import llm
 from auto_monitor.observe.assembly import Observed
 from auto_monitor.patch import confinement
 from auto_monitor.ports import (
@@ -36,6 +35,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
+from auto_monitor.repair import asking
 from auto_monitor.repair import assembly as repairing
 from auto_monitor.repair.assembly import Trunk
 from auto_monitor.repair.attempts import Attempts
@@ -77,7 +77,6 @@ class MonitorParts:
     alerts: Alerts
     action_log: ActionLog
     state_file: StateFile
-    report: Callable[[], None]
     command_handler: Commands | None = None
     diagnoser: Diagnoser | None = None
 
@@ -120,8 +119,17 @@ def real_world(
             say,
             "" if settings.dry_run else webhook,
             limits.longest_trial,
+            partial(end_log.log, settings.state_dir, say),
         ),
-        diagnoser=_debugger(settings, clock) if settings.llm_enabled else None,
+        diagnoser=asking.debugger(
+            settings.state_dir,
+            settings.script,
+            settings.environment,
+            clock,
+            asks=not settings.dry_run,
+        )
+        if settings.llm_enabled
+        else None,
     )
 
 
@@ -165,7 +173,6 @@ def parts_of(
         alerts=world.acted_on.alerts,
         action_log=say,
         state_file=files.state_file,
-        report=world.acted_on.report,
         command_handler=asked_by_people,
         diagnoser=world.diagnoser,
     )
@@ -218,22 +225,4 @@ def _command_handler(
         attempts,
         say,
         Retries(settings.state_dir, config.PROJECT, say),
-    )
-
-
-def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
-    """Returns the client that asks an LLM; whether that answers is looked at now."""
-    probe = llm.probe(config.PROJECT, settings.environment)
-    if not settings.dry_run:
-        probe.begin()
-    return LlmDebugger(
-        settings.state_dir,
-        settings.script,
-        config.PROJECT,
-        settings.environment,
-        config.llm_budget(),
-        clock,
-        config.LOG_LINES_TO_ANALYZE,
-        config.DISK_IO_SATURATED_THRESHOLD,
-        at_start=lambda: probe.trouble,
     )

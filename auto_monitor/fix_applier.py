@@ -27,6 +27,8 @@ from migration import release
 
 #: Backups and candidates that are kept.
 NEWEST = 50
+#: The ending of a proposal that is a code fix of an earlier version of the program.
+BEFORE_UPDATE = ".before-update"
 
 
 class FixRefused(CodedError):
@@ -240,6 +242,11 @@ class WorkerScript:
         """
         take_back(self.path, self.state_dir, candidate)
 
+    def given_way(self) -> list[str]:
+        """Returns the names of proposals that are code fixes of an earlier version."""
+        folder = folder_of(self.state_dir, "proposals")
+        return sorted(path.name for path in folder.glob(f"*{BEFORE_UPDATE}"))
+
     @property
     def advice(self) -> str:
         """How a person keeps or drops a changed script."""
@@ -247,6 +254,11 @@ class WorkerScript:
 
 
 # -- installing and rolling back -------------------------------------------------------
+
+
+def managed_script(state_dir: Path) -> Path:
+    """Returns where services and containers keep the copy that workers run."""
+    return state_dir / "worker" / release.SCRIPT
 
 
 def candidate_path(state_dir: Path, name: str) -> Path:
@@ -273,7 +285,7 @@ def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
     data = candidate_path(state_dir, candidate.name).read_bytes()
     if found != candidate.before or digest(data) != candidate.after:
         raise NotOurs(f"{script} or its candidate was changed by somebody else")
-    release.note_changed(script, candidate.after)
+    release.note_changed(script, candidate.after, candidate.before)
     replace(script, data)
 
 
@@ -365,7 +377,8 @@ def how_to_keep(script: Path) -> str:
     return (
         f"{said}. In a git checkout: `git diff -- {script.name}` shows it, `git commit "
         f"{script.name}` keeps it, `git checkout -- {script.name}` drops it; until then "
-        "git pull refuses a release that changes this file"
+        "git pull refuses a release that changes this file (drop it then: the next "
+        "start keeps it as a proposal)"
     )
 
 

@@ -321,6 +321,8 @@ class MonitorState:
     changed_script: str = ""
     #: Why the LLM does not answer, "" when it does; None when nobody has asked it.
     llm: str | None = None
+    #: The code fixes of an earlier version of which a person was told that they are kept.
+    told_given_way: tuple[str, ...] = ()
     schema: int = 2
 
 

@@ -29,7 +29,7 @@ from auto_monitor.cli.daemon import (
     stop_on_signals,
 )
 from auto_monitor.decide import scaling
-from auto_monitor.decide.ending import Ending, Watched, ending, sentence
+from auto_monitor.decide.ending import Ended, Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
     Afterwards,
@@ -59,8 +59,6 @@ class Monitor:
         self.memory = parts.memory
         self.say = parts.action_log
         self.closed_since: datetime | None = None
-        #: When the pass was opened whose end has been told.
-        self.told: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.assessments: Mapping[int, Assessment] = {}
         self.exit_code = 0
@@ -74,9 +72,7 @@ class Monitor:
     def begin(self) -> bool:
         """Takes over from an earlier monitor; returns False when nothing is to watch."""
         now, file = self.parts.clock(), self.parts.state_file
-        left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
-        if warning:
-            self.say.warning("%s", warning)
+        left = self.memory.earlier(now, self.say.warning)
         found, watcher = self.totals(), self.parts.rounds.watcher
         is_open = found is not None and found.closed_at is None
         if not is_open and watcher is None:
@@ -292,11 +288,20 @@ class Monitor:
                 self.closed_since = self.closed_since or now
                 return False
             return self.mended(found, now)
-        elif end is Ending.TIME_IS_UP:
-            self.exit_code = self.parts.supervisor.leave_open()
+        elif end in (Ending.TIME_IS_UP, Ending.LIMIT):
+            return self.leaves_open(end)
         elif end is Ending.HOPELESS:
             self.give_up(self.memory.wanted()[0], now)
-        return end in (Ending.CLOSED, Ending.TIME_IS_UP, Ending.HOPELESS)
+        return end in (Ending.CLOSED, Ending.HOPELESS)
+
+    def leaves_open(self, end: Ending) -> bool:
+        """Ends with the pass open, unless the last worker has just closed it."""
+        newest = self.totals() if end is Ending.LIMIT else None
+        if newest is not None and newest.closed_at is not None:
+            return False
+        self.exit_code = self.parts.supervisor.leave_open(end)
+        self.parts.rounds.teller.conclude()
+        return True
 
     def mended(self, found: Totals, now: datetime) -> bool:
         """Ends a closed pass whose result is right, or beyond repair; returns True then.
@@ -311,7 +316,7 @@ class Monitor:
         if mending.over:
             self.finish(found, now)
             return True
-        self.tell(found)
+        self.parts.rounds.teller.tell(found)
         self.closed_since = self.closed_since or now
         self.reopens = mending.again
         self.memory.save()
@@ -333,25 +338,12 @@ class Monitor:
         self.memory.save()
         return False
 
-    def tell(self, found: Totals) -> None:
-        """Tells how a pass has ended, once, before anything is mended."""
-        if self.told == found.opened_at:
-            return
-        self.told = found.opened_at
-        proved, alerts = self.parts.ledger.proved(found.pass_id), self.parts.alerts
-        well = proved and not found.differences
-        script = self.memory.state.changed_script
-        (alerts.announce if well else alerts.tell)(
-            sentence(found, script, proved=proved)
-        )
-
     def finish(self, found: Totals, now: datetime) -> None:
         """Reports the result of a closed pass, whose workers are gone."""
-        self.tell(found)
+        self.parts.rounds.teller.tell(found)
         watcher = self.parts.rounds.watcher
-        self.memory.save(ended="completed" if watcher is None else "")
-        if not self.settings.dry_run:
-            self.parts.report()
+        self.memory.save(ended=Ended.DONE if watcher is None else Ended.NOT)
+        self.parts.rounds.teller.conclude()
         if watcher is not None:
             self.rest(found)
             watcher.closed(found, now)
@@ -375,14 +367,16 @@ class Monitor:
             f"{said}, which a restart cannot mend; {where}. When it is mended, "
             "./start.sh goes on."
         )
-        self.memory.save(ended="failed")
+        self.memory.save(ended=Ended.HOPELESS)
+        self.parts.rounds.teller.leave()
 
     def stopped(self) -> None:
         """Ends because somebody asked for it; the pass stays open."""
         self.say.info("Asked to stop")
         if self.settings.stop_workers and not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        self.memory.save(ended="stopped")
+        self.memory.save(ended=Ended.STOPPED)
+        self.parts.rounds.teller.leave()
 
     def line(self) -> str:
         """Returns the state of the migration in one line, for the service manager."""

@@ -390,6 +390,10 @@ class Script(Protocol):
         """
         ...
 
+    def given_way(self) -> list[str]:
+        """Returns the names of proposals that are code fixes of an earlier version."""
+        ...
+
     @property
     def advice(self) -> str:
         """How a person keeps or drops a changed script, in a sentence or two."""

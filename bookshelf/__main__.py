@@ -25,7 +25,7 @@ from common.clock import birth_of
 from common.errors import with_code
 from common.exit_status import ExitCode
 from common.files import lock
-from common.sd_notify import Notifier
+from common.sd_notify import NO_SETTINGS, Notifier, settings_objection
 
 #: Seconds that open requests are given to finish after a signal.
 STOP_SECONDS = 4.0
@@ -36,12 +36,17 @@ RECORD_SECONDS = 1.0
 def main() -> int:
     """Returns the exit status: 0 stopped, 5 data directory or database unusable.
 
-    Also 5 when the database was lost while the server ran.
+    2 when a service has no settings. Also 5 when the database was lost while the server ran.
     """
     # Whatever this process and its children create is for this user alone.
     os.umask(0o077)
     service = Notifier.taken_from(os.environ, os.getpid())
     config = read_config()
+    if not config.password:
+        objection = settings_objection(os.environ, "MBS2_PASSWORD")
+        if objection:
+            _say(objection, NO_SETTINGS)
+            return ExitCode.USAGE
     logging.basicConfig(
         format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING
     )

@@ -9,12 +9,37 @@ and cannot send STOPPING; cysystemd brings 6 MB of C libraries.
 
 import socket
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
 
 #: What systemd puts into a service's environment.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+#: Set by our units: the file that systemd reads a service's settings from, if it is there.
+SETTINGS_FILE = "SERVICE_SETTINGS_FILE"
+#: The code of the error that such a file is missing, or says too little.
+NO_SETTINGS = "service-settings-missing"
 #: A loop checks this many times in a watchdog's period whether a sign of life is due.
 _LOOKS = 10
+
+
+def settings_objection(environment: Mapping[str, str], wanted: str) -> str:
+    """Returns why a service without the variable `wanted` cannot run; "" if it is none.
+
+    Names the file: systemd itself says nothing that a person understands when it is
+    missing, and would start the service over and over.
+    """
+    path = environment.get(SETTINGS_FILE, "")
+    if not path:
+        return ""
+    if Path(path).exists():
+        return (
+            f"{wanted} is not set in {path}: set it there, and start the service again"
+        )
+    return (
+        f"there is no {path}, the settings of this service: make it (docs/deployment.md: "
+        f'"On a plain host with systemd"), set {wanted} in it, and start the service '
+        "again"
+    )
 
 
 class Notifier:

@@ -115,6 +115,22 @@ def canonical_server(url: str) -> str:
     return f"{parts.scheme}://{shown}{named}{parts.path.rstrip('/')}"
 
 
+#: Names of this machine that mean the same server, if the port is the same.
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two URLs, or EMBEDDED, mean the same server by what they say."""
+    names = [canonical_server(url) for url in (one, other)]
+    if names[0] == names[1]:
+        return True
+    parts = [urlsplit(name) for name in names]
+    if any(part.hostname not in _LOOPBACK for part in parts):
+        return False
+    told = [(part.scheme, part.port, part.path) for part in parts]
+    return told[0] == told[1]
+
+
 def belonging(
     places: Iterable[Place], library: str, library_id: str, server: str
 ) -> Place | None:
@@ -123,7 +139,11 @@ def belonging(
     It is found by the library's id, or else by its folder, because Calibre gives a
     library that it restores a new id: its ledger then asks for --adopt-library.
     """
-    of_server = [place for place in places if server in place.servers]
+    of_server = [
+        place
+        for place in places
+        if any(same_server(server, name) for name in place.servers)
+    ]
     same = [place for place in of_server if place.library_id == library_id]
     restored = [place for place in of_server if place.library == library]
     return max(same or restored, key=_recency, default=None)

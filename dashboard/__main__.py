@@ -76,7 +76,9 @@ class _CannotListen(CodedError):
 
 def _write_report(config: DashboardConfig, folder: Path) -> int:
     try:
-        page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
+        page = report.write(
+            config.state_dir, folder, utc_now(), config.pass_id, keep=config.keep
+        )
     except report.NothingToReport as error:
         sys.stderr.write(f"{told(error)}\n")
         return ExitCode.USAGE

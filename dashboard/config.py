@@ -51,6 +51,7 @@ class DashboardConfig:
     link: bool = False
     report: Path | None = None
     pass_id: int | None = None
+    keep: int = 0
 
     @property
     def folder(self) -> Path:
@@ -96,6 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="with --report: the pass it is about [default: the newest; environment: none]",
     )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="N",
+        default=0,
+        help="with --report: also in DIR/pass-…, of the newest N passes [default: 0; "
+        "environment: none]",
+    )
     return parser
 
 
@@ -106,6 +115,8 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
     given = parser.parse_args(argv)
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")
+    if given.keep < 0 or (given.keep and not given.report):
+        parser.error("--keep N goes with --report, and is a number from 0 on")
     values, found = read_settings(given, DashboardSettings)
     return DashboardConfig(
         _state_dir(values.state_dir, found.texts(), argv, parser),
@@ -119,6 +130,7 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
         given.link,
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
+        given.keep,
     )
 
 

@@ -30,9 +30,8 @@ from deploy.host.opening import (
     with_selection,
 )
 from deploy.host.options import read_job
+from deploy.host.script import place_script
 from migration.errors import ExitCode, Fatal
-from migration.state_files.names import LEDGER_NAME
-from migration.worker.progress import report
 
 #: Seconds a worker is given to end.
 STOP_SECONDS = 10.0
@@ -94,6 +93,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
+    place_script(job, console)
     job, mark, code = _with_pass(job, mode, console)
     if code:
         return code
@@ -152,13 +152,18 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
     reason to. A person at a terminal is told.
     """
     if running_workers(job.state_dir):
+        if job.rebind:
+            raise CannotStart(
+                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+                "them, then --rebind"
+            )
         if job.adopt_library:
             raise CannotStart(
                 f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
                 "them, then --adopt-library"
             )
         return False
-    known = (job.state_dir / LEDGER_NAME).exists() and not job.adopt_library
+    known = job.has_ledger and not (job.adopt_library or job.rebind)
     return not (job.watch and mode is Mode.FOREGROUND and known)
 
 
@@ -232,25 +237,13 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         console.print("Stopping; the next start goes on from here.")
         return asked.status
     found = display.totals_of(job.state_dir)
-    if found is not None:
-        console.print(report.summary(found, utc_now()))
-        page = job.state_dir / "report" / "report.html"
-        console.print(
-            f"The report is in {page}", markup=False, highlight=False, soft_wrap=True
-        )
+    display.end(job.state_dir, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(
             f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n"
         )
         return daemon.returncode or int(ExitCode.PENDING)
-    _say_where(job, console)
-    if found.differences:
-        sys.stderr.write(
-            "Something stands on the server that should not: the workers' logs in "
-            f"{job.state_dir} name it\n"
-        )
-        return int(ExitCode.DIFFERENCE)
-    return 0
+    return int(ExitCode.DIFFERENCE if found.differences else ExitCode.OK)
 
 
 def _say_where(job: Job, console: Console) -> None:

@@ -9,12 +9,12 @@ usage() {
     cat <<'TEXT'
 usage: deploy/verify_docker_compose.sh [OPTION …]
 
-Checks the Docker engine, the Compose plugin, docker-compose.yml with its .env, the ports it publishes, Docker's data
-root and what an older one may have left, and the space on disk. Changes nothing. A line per check: ok, warning, FAILED.
+Checks the Docker engine, the Compose and buildx plugins, docker-compose.yml with its .env, the ports it publishes,
+Docker's data root and what an older one may have left, and the space on disk. Changes nothing. A line per check: ok, warning, FAILED.
 
   --file FILE       the file to check [default: docker-compose.yml of this project; environment: VERIFY_COMPOSE_FILE]
-  --port N          one more port that must be free; may be repeated [default: 5433 5000 and those that the file
-                    publishes; environment: VERIFY_PORTS, separated by blanks]
+  --port N          one more port that must be free; may be repeated [default: those that the file publishes, with the
+                    values of .env; environment: VERIFY_PORTS, separated by blanks]
   --old-root DIR    where an older Docker may have left data; may be repeated [default: /var/lib/docker and those that
                     copies of daemon.json name; environment: VERIFY_OLD_ROOTS, separated by blanks]
   --min-root GB     free space wanted on the data root [default: 10; environment: VERIFY_MIN_ROOT_GB]
@@ -94,8 +94,39 @@ check_plugin() {
     0 | 1) failed "plugin: Compose $said is too old, 2 or newer is needed; $way_out" ;;
     *) plugin=$said && ok "plugin: Compose $said" ;;
     esac
-    if old=$(limited 20 docker-compose version --short 2>/dev/null) && [ "${old#1.}" != "$old" ]; then
+    check_old_program
+}
+
+# check_old_program: docker-compose of the old kind, with a hyphen; nothing here needs it.
+check_old_program() {
+    command -v docker-compose >/dev/null || return 0
+    if ! old=$(limited 20 docker-compose version --short 2>&1); then
+        case $old in
+        *distutils*) why='it is of the old kind, which does not run on Python 3.12 (distutils)' ;;
+        *) why=$(last_line "$old") ;;
+        esac
+        warn "plugin: the program docker-compose is broken: ${why:-it says nothing}; remove it (Debian: apt remove docker-compose), and write \`docker compose\`, with a blank"
+    elif [ "${old#1.}" != "$old" ]; then
         warn "plugin: the program docker-compose $old is of the old kind and fails with Python 3.12 (distutils); write \`docker compose\`, with a blank"
+    fi
+}
+
+# at_least VERSION MAJOR MINOR PATCH: is it that or newer?
+at_least() {
+    printf '%s\n' "$1" | awk -F. -v a="$2" -v b="$3" -v c="$4" \
+        '{x = $1 + 0; y = $2 + 0; z = $3 + 0; exit !(x > a || (x == a && (y > b || (y == b && z >= c))))}'
+}
+
+# check_buildx: Compose builds with it, from 2.40.2 on only if it is 0.17 or newer (Debian 13 has 0.13).
+check_buildx() {
+    said=$(limited 20 docker buildx version 2>/dev/null) || said=
+    found=$(printf '%s\n' "$said" | sed -n '1s/^github\.com[^ ]* v\{0,1\}\([0-9][^ ]*\).*/\1/p')
+    if [ -n "$found" ] && at_least "$found" 0 17 0; then
+        ok "buildx: $found"
+    elif [ -n "$plugin" ] && ! at_least "$plugin" 2 40 2; then
+        warn "buildx: ${found:-not there}; Compose $plugin does without, a newer one wants 0.17 or newer: deploy/install_docker_compose_simple.sh installs it"
+    else
+        failed "buildx: ${found:-\`docker buildx\` does not work}; Compose ${plugin:-2.40.2 and newer} builds images only with 0.17 or newer; deploy/install_docker_compose_simple.sh installs it"
     fi
 }
 
@@ -165,8 +196,12 @@ check_port() {
 }
 
 check_ports() {
+    # What Compose cannot tell, for want of a setting, is as the file has it.
+    # shellcheck disable=SC2016  # the pattern is of the text, not of a variable
+    [ -n "$published" ] || [ ! -f "$file" ] ||
+        published=$(sed -n 's/^ *- .*\${[A-Z0-9_]*:-\([0-9]\{1,5\}\)}:[0-9]*"\{0,1\}$/\1/p' "$file")
     # shellcheck disable=SC2086  # a list of numbers
-    for port in $(printf '%s\n' 5433 5000 $ports $published | sort -nu); do
+    for port in $(printf '%s\n' $ports $published | sort -nu); do
         check_port "$port"
     done
 }
@@ -305,6 +340,7 @@ folder=$(real "$(dirname "$file")")
 
 check_engine
 check_plugin
+check_buildx
 check_config
 check_ports
 check_data_root

@@ -31,7 +31,7 @@
         │   ├── NotInLibrary  AnotherSelection
         │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
-        │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
+        │   └── NotAdopted  NotRebound  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
         │   └── EmbeddedServerStopped
         ├── LibraryUnreadable                              4
@@ -386,6 +386,12 @@ class NotAdopted(WrongLedger):
     """The library is not a restored copy of the one the ledger knows."""
 
     code = "not-adopted"
+
+
+class NotRebound(WrongLedger):
+    """The new address is not proved to be that of the ledger's server."""
+
+    code = "not-rebound"
 
 
 class LedgerOfAnotherVersion(WrongLedger):

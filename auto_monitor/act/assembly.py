@@ -20,7 +20,10 @@ from common.clock import SteadyClock
 
 @dataclass(frozen=True, slots=True)
 class ActedOn:
-    """Everything the monitor can change."""
+    """Everything the monitor can change.
+
+    `report` writes the report of the newest pass, `end` logs how it has ended.
+    """
 
     processes: ports.Processes
     script: ports.Script
@@ -29,10 +32,16 @@ class ActedOn:
     opener: ports.PassOpener
     report: Callable[[], None]
     comparer: ports.TrialComparer
+    end: Callable[[], None]
 
 
 def real(
-    workers: Workers, clock: SteadyClock, say: ActionLog, webhook: str, trial: timedelta
+    workers: Workers,
+    clock: SteadyClock,
+    say: ActionLog,
+    webhook: str,
+    trial: timedelta,
+    end: Callable[[], None],
 ) -> ActedOn:
     """Makes them for these workers; `trial` is the longest trial of a code fix."""
     state_dir: Path = workers.command.state_dir
@@ -52,4 +61,5 @@ def real(
             config.REPORT_SECONDS,
         ),
         comparer=ProcessComparer(workers.command),
+        end=end,
     )

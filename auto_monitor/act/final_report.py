@@ -6,12 +6,16 @@ from pathlib import Path
 
 from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
+from migration.state_files import reports
+
+#: Reports that are kept, each of one pass.
+KEPT = 20
 
 
 def write_report(
     state_dir: Path, project: Path, action_log: ActionLog, seconds: float
 ) -> None:
-    """Writes `STATE_DIR/report/`; a failure is only logged."""
+    """Writes `STATE_DIR/report/`, and keeps it for this pass; a failure is only logged."""
     if seconds <= 0:
         return
     command = [
@@ -21,7 +25,9 @@ def write_report(
         "--state-dir",
         str(state_dir),
         "--report",
-        str(state_dir / "report"),
+        str(state_dir / reports.FOLDER),
+        "--keep",
+        str(KEPT),
     ]
     try:
         done = subprocess.run(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auto_monitor.decide import scaling
+from auto_monitor.decide.ending import Ended, Ending
 from auto_monitor.model import ProcessIdentity, Trigger, WorkerRecord, rests
 from auto_monitor.ports import Observer, Processes, Script
 from auto_monitor.record.action_log import ActionLog
@@ -161,17 +162,18 @@ class Supervisor:
         """
         return self.workers.time_is_up()
 
-    def leave_open(self) -> int:
-        """Stops remaining workers when the time is over; returns the exit status.
-
-        The pass stays open.
-        """
-        if self._action_log.act(
-            "The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"
-        ):
+    def leave_open(self, why: Ending) -> int:
+        """Stops remaining workers; the pass stays open. Returns the exit status."""
+        reached = why is Ending.LIMIT
+        what = (
+            "Every worker has done as many files as --limit allows"
+            if reached
+            else "The time is up (MIGRATE_MAX_DURATION)"
+        )
+        if self._action_log.act(f"{what}; the pass stays open and ./start.sh goes on"):
             self.dismiss()
-        self._memory.save(ended="stopped")
-        return STAYS_OPEN
+        self._memory.save(ended=Ended.LIMIT if reached else Ended.TIME_IS_UP)
+        return 0 if reached else STAYS_OPEN
 
     def dismiss(self) -> None:
         """Stops every worker."""

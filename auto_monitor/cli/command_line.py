@@ -12,6 +12,7 @@ from pathlib import Path
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
 from auto_monitor.decide.watching import WatchPolicy
+from auto_monitor.fix_applier import managed_script
 from common.completion import offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, Sources, check, load, sources
@@ -198,13 +199,14 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
             f"--workers {values.target_worker_count} is not between {values.min_worker_count} and "
             f"{values.max_worker_count}"
         )
-    script = script_of(given.found)
+    state_dir = state_dir_of(given, values, environment)
+    script = script_of(given.found, state_dir)
     if given.llm_enabled:
         config.require_llm_key(values)
     return Settings(
         library=library,
         server=values.server,
-        state_dir=state_dir_of(given, values, environment),
+        state_dir=state_dir,
         script=script,
         target=values.target_worker_count,
         check_interval=values.check_interval_seconds,
@@ -252,14 +254,23 @@ def _watch_policy(
     )
 
 
-def script_of(found: Sources) -> Path:
+def script_of(found: Sources, state_dir: Path) -> Path:
     """The worker script, absolute. Raises Misconfigured, WrongSetting."""
-    script = load(Script, found).worker_script.resolve()
+    script = chosen_script(found, state_dir)
     if not script.is_file():
         raise Misconfigured(
             f"there is no worker script {script}; is WORKER_SCRIPT right?"
         )
     return script
+
+
+def chosen_script(found: Sources, state_dir: Path) -> Path:
+    """Returns the script that was named, the copy that a service or container keeps in
+    the state directory, or the checkout's. Raises WrongSetting."""
+    managed = managed_script(state_dir)
+    if found.find("WORKER_SCRIPT") is None and managed.is_file():
+        return managed.resolve()
+    return load(Script, found).worker_script.resolve()
 
 
 def state_dir_of(

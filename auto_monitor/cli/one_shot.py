@@ -44,15 +44,17 @@ def carry_out(
 
         return live.show(state_dir, as_json=given.json, watch=bool(given.watch))
     if given.rollback:
-        sys.stdout.write(by_hand.roll_back(script_of(given.found), state_dir))
+        sys.stdout.write(
+            by_hand.roll_back(script_of(given.found, state_dir), state_dir)
+        )
         return 0
     if given.diff:
-        script = script_of(given.found)
+        script = script_of(given.found, state_dir)
         sys.stdout.write(by_hand.difference(script, config.PROJECT, state_dir))
         return 0
     if given.apply:
         workshop = Workshop(
-            script_of(given.found),
+            script_of(given.found, state_dir),
             config.PROJECT,
             state_dir,
             config.GATE_SECONDS,

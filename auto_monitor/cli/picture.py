@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auto_monitor.cli.status import PassStatus, Status, WorkerStatus
+from auto_monitor.cli.trouble import has_ended, troubles
 from common.sanitize import for_log, sanitize_text
 from migration.model import Phase
 
@@ -238,43 +239,9 @@ def state_of(worker: WorkerStatus, *, brief: bool = False) -> tuple[str, str]:
     if not worker.lives:
         if status == Phase.COMPLETED:
             return status, "dim"
-        word = status if _has_ended(worker) else "gone"
+        word = status if has_ended(worker) else "gone"
         return word if brief else f"{status} (gone)", "yellow"
     return status, "yellow" if status == Phase.WAITING else "green"
-
-
-def _has_ended(worker: WorkerStatus) -> bool:
-    """Whether it has said so itself."""
-    return worker.status in (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED)
-
-
-def troubles(workers: Sequence[WorkerStatus]) -> list[str]:
-    """Returns what is wrong with workers, the same of several in one line."""
-    said: dict[str, list[int]] = {}
-    for worker in workers:
-        if what := _trouble(worker):
-            said.setdefault(what, []).append(worker.worker_id)
-    return [
-        f"Worker{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}: {what}"
-        for what, ids in said.items()
-    ]
-
-
-def _trouble(worker: WorkerStatus) -> str:
-    """Returns what is wrong with one, and its error where that is why it stands."""
-    if worker.paused_by_hand or (worker.status == Phase.COMPLETED and not worker.lives):
-        return ""
-    what = [worker.case or worker.stuck_why]
-    if worker.paused and not what[0]:
-        what = [f"paused after {worker.attempts} attempts to help"]
-    if not worker.lives and not _has_ended(worker):
-        what.append(f"gone while {worker.status}")
-    stands = any(what) or not worker.lives or worker.status == Phase.WAITING
-    if stands and worker.last_error:
-        what.append(worker.last_error)
-    if not worker.lives and worker.exit_code:
-        what.append(f"exit status {worker.exit_code}")
-    return for_log("; ".join(part for part in what if part), 500)
 
 
 def name_of(file: str) -> str:

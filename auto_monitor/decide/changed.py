@@ -1,6 +1,6 @@
 """Which script is in place, and what became of a change of it. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from auto_monitor.model import HistoryEntry
@@ -55,6 +55,18 @@ def changed(
         newest.timestamp,
         sum(line.startswith("+") for line in body),
         sum(line.startswith("-") for line in body),
+    )
+
+
+def given_way(names: Sequence[str]) -> str:
+    """One line about code fixes of an earlier version, which are proposals now, or ""."""
+    if not names:
+        return ""
+    return (
+        "A new version's worker script took the place of one that a code fix had "
+        f"changed; kept in auto_monitor/proposals: {', '.join(names)}. monitor.py "
+        f"--apply {names[-1]} tries it on the new one; delete the file when it is not "
+        "wanted any more"
     )
 
 

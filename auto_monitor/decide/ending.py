@@ -23,6 +23,24 @@ class Ending(StrEnum):
     TIME_IS_UP = "time_is_up"  #: for the whole migration, and no worker runs
     #: every worker ended with a status that a restart cannot cure
     HOPELESS = "hopeless"
+    #: every worker has done as many files as it was to do (--limit)
+    LIMIT = "limit"
+
+
+class Ended(StrEnum):
+    """The last word of a monitor that has ended, as `monitor_state.json` has it."""
+
+    NOT = ""
+    DONE = "completed"
+    STOPPED = "stopped"
+    HOPELESS = "failed"
+    TIME_IS_UP = "out of time"
+    LIMIT = "limit reached"
+
+    @classmethod
+    def known(cls, text: str) -> "Ended":
+        """Returns the word; NOT for one of another version."""
+        return next((word for word in cls if word == text), cls.NOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,8 @@ def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
         and all(record.exit_code in FOR_GOOD for record in seen.wanted)
     ):
         return Ending.HOPELESS
+    if _is_limited(seen, health):
+        return Ending.LIMIT
     another = (
         seen.found is not None
         and seen.found.closed_at is None
@@ -78,6 +98,21 @@ def _is_closed(seen: Watched, health: Collection[Health]) -> bool:
         return False
     done = bool(health) and all(state is Health.FINISHED for state in health)
     return done or seen.found.opened_at == seen.opened_at
+
+
+def _is_limited(seen: Watched, health: Collection[Health]) -> bool:
+    """Whether every worker has done its part although the watched pass is open.
+
+    A worker without --limit ends like that only when the pass is closed.
+    """
+    is_open = (
+        seen.found is not None
+        and seen.found.closed_at is None
+        and seen.found.opened_at == seen.opened_at
+    )
+    all_started = all(record.identity is not None for record in seen.wanted)
+    done = bool(health) and all(state is Health.FINISHED for state in health)
+    return is_open and bool(seen.wanted) and all_started and done
 
 
 def sentence(found: Totals, script: str, *, proved: bool) -> str:

@@ -5,6 +5,7 @@ It is written to a file.
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from auto_monitor.model import MonitorState, WorkerRecord
 from auto_monitor.ports import Clock, StateFile
@@ -58,6 +59,21 @@ class Memory:
         """Replaces fields of the state by name."""
         # `replace` checks the names.
         self.state = replace(self.state, **fields)  # type: ignore[arg-type]
+
+    def earlier(
+        self, now: datetime, warn: Callable[[str, str], None]
+    ) -> MonitorState | None:
+        """Returns what an earlier monitor remembered, None for nothing.
+
+        What it has told people is taken over at once, in whatever pass that was.
+        """
+        file = self._file
+        left, warning = file.load(now) if self._writes else (file.read(), "")
+        if warning:
+            warn("%s", warning)
+        if left is not None:
+            self.change(told_given_way=left.told_given_way)
+        return left
 
     def save(self, *, ended: str = "") -> bool:
         """Writes the state, which is also the heartbeat.

@@ -100,6 +100,9 @@ def apply(workshop: Workshop, proposal: str) -> str:
         entry, applied=True, promoted=True, reason="a person has put it in place"
     )
     history.record(done, utc_now())
+    if path.name.endswith(fix_applier.BEFORE_UPDATE):
+        # It is not one that waits for a person any more.
+        path.rename(path.with_name(f"{path.name}.applied"))
     return (
         f"{made.diff}\n\n{script} is changed ({made.validation}); backup {made.backup}. "
         f"{fix_applier.how_to_keep(script)}. {_RESTART}\n"

@@ -14,6 +14,7 @@ from auto_monitor.rounds.healer import Healer
 from auto_monitor.rounds.noter import Noter
 from auto_monitor.rounds.sampler import Sampler
 from auto_monitor.rounds.scaler import Scaler
+from auto_monitor.rounds.teller import Teller
 from auto_monitor.rounds.watcher import Watcher
 
 
@@ -30,6 +31,7 @@ class Rounds:
     noter: Noter
     watcher: Watcher | None
     wrong_results: WrongResults
+    teller: Teller
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def rounds(
         wrong_results=WrongResults(
             attempts, around.acted_on.opener, limits.healing.max_attempts
         ),
+        teller=Teller(seen.ledger, around.acted_on, memory, say.dry_run),
     )
 
 

@@ -56,18 +56,27 @@ class Noter:
             self._say(number, assessment)
 
     def _note_script(self) -> None:
-        """Records whether the workers' script is the released one; says when not."""
+        """Records whether the workers' script is the released one; says when not.
+
+        And what a new version's script has taken the place of, which is an alert, once.
+        """
         found = changed.changed(
             self.cases.entries(),
             self.script.name,
             self.script.digest(),
             shipped=self.script.shipped,
         )
-        self.memory.change(changed_script="" if found is None else str(found))
+        names = tuple(self.script.given_way())
+        kept = changed.given_way(names)
+        said = "" if found is None else str(found)
+        self.memory.change(changed_script="; ".join(filter(None, (said, kept))))
         if found is None:
             self.action_log.forget("script")
         else:
-            self.action_log.once("script", str(found))
+            self.action_log.once("script", said)
+        if set(names) - set(self.memory.state.told_given_way):
+            self.alerts.tell(kept)
+        self.memory.change(told_given_way=names)
 
     def _note_llm(self) -> None:
         """Logs, once, that the LLM does not answer, and when it does again."""

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from common.errors import told
 from common.exit_status import ExitCode
+from common.hints import CALLED_FROM
 from common.settings import kinds
 from common.settings.load import Option, Sources, WrongSetting, load, sources
 from common.settings.setting import Setting, settings_of
@@ -19,9 +20,6 @@ from common.settings.shared import PROJECT
 
 T = TypeVar("T")
 M = TypeVar("M")
-
-#: The folder that a person is in who calls `./start.sh`, which goes into the checkout.
-CALLED_FROM = "CALLED_FROM"
 
 
 def add_options(
@@ -96,8 +94,7 @@ def read_settings(
     that the caller is in. Ends the process with a line for each wrong one, and 2.
     """
 
-    # For this program only: what it starts is told whole paths.
-    called_from = os.environ.pop(CALLED_FROM, "")
+    called_from = os.environ.get(CALLED_FROM, "")
     folder = Path(called_from) if called_from else None
 
     def read() -> tuple[M, Sources]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
@@ -34,13 +35,15 @@ _SWITCH = {
 class Kind(Generic[T]):
     """`allowed` completes "X is not …".
 
-    `read` raises ValueError for everything else. `is_path`: a relative one means
+    `read` raises ValueError for everything else; `hint` says what is wrong with it, if
+    that can be told. `is_path`: a relative one means
     something else in each folder.
     """
 
     allowed: str
     read: Callable[[str], T]
     is_path: bool = False
+    hint: Callable[[str], str] = lambda _text: ""
 
 
 def number(lowest: float, highest: float) -> Kind[float]:
@@ -119,7 +122,33 @@ def verbatim() -> Kind[str]:
 def url(*schemes: str, example: str) -> Kind[str]:
     """A URL with one of these schemes, without a trailing slash."""
     kind = text(f"a URL such as {example}", rf"(?:{'|'.join(schemes)})://\S+")
-    return Kind(kind.allowed, lambda given: kind.read(given).rstrip("/"))
+
+    def read(given: str) -> str:
+        if _wrong_in_url(given.strip(), schemes):
+            raise ValueError(given)
+        return kind.read(given).rstrip("/")
+
+    return Kind(kind.allowed, read, hint=lambda given: _wrong_in_url(given, schemes))
+
+
+def _wrong_in_url(given: str, schemes: tuple[str, ...]) -> str:
+    """Returns what is wrong with a URL, or "". Nothing of it is quoted: a login may be."""
+    scheme, divided, rest = given.strip().partition("://")
+    if not divided:
+        return f"{schemes[0]}:// is missing before it"
+    if scheme not in schemes:
+        return f"it begins with neither {':// nor '.join(schemes)}://"
+    host = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
+    if host.count(":") > 1 and not host.startswith("["):
+        return f"an IPv6 address is in brackets: {scheme}://[::1]:6006"
+    try:
+        parts = urlsplit(given.strip())
+        port = parts.port
+    except ValueError:
+        return "the host is an address in brackets, and the port a number to 65535"
+    if not parts.hostname:
+        return "no host is named in it"
+    return "" if port != 0 else "the port is a number from 1 to 65535"
 
 
 def path() -> Kind[Path]:

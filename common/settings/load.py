@@ -222,4 +222,6 @@ def _sentence(one: Setting, text: str, where: str) -> str:
         shown = f"{one.variable} (its value is not shown)"
     else:
         shown = f"{one.variable}={for_log(_LOGIN_IN_URL.sub('***@', text), SHOWN)!r}"
-    return f"{shown} is not {one.kind.allowed}{unit}; it comes from {where}"
+    hint = one.kind.hint(text)
+    why = f" ({hint})" if hint else ""
+    return f"{shown} is not {one.kind.allowed}{unit}{why}; it comes from {where}"

@@ -8,7 +8,7 @@ from aiohttp import web
 from common.clock import utc_now
 from dashboard.config import DashboardConfig
 from dashboard.reading.state_reader import StateReader
-from dashboard.web import commands, data, pages
+from dashboard.web import commands, data, ends, pages
 from dashboard.web.access import Access, host_of, same_origin
 from dashboard.web.board import BOARD, Board, cookie_name
 from dashboard.web.stream import SnapshotStream
@@ -46,6 +46,8 @@ def make_application(config: DashboardConfig) -> web.Application:
             web.get("/api/history", data.history),
             web.get("/api/history/{key}", data.entry),
             web.get("/api/failed", data.failed),
+            web.get("/api/end", ends.end),
+            web.get("/reports/{pass_id:[0-9]{1,18}}", ends.report),
             web.get("/metrics", data.metrics),
             web.post("/api/commands", commands.command),
             web.post("/leave", pages.leave),
@@ -112,7 +114,8 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def _secure(response: web.StreamResponse) -> None:
     if not response.prepared:
-        response.headers["Content-Security-Policy"] = _POLICY
+        # A report has a policy of its own.
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"

@@ -8,6 +8,7 @@ from typing import IO
 
 from common import sd_notify
 from common.errors import CodedError
+from common.hints import CALLED_FROM
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
 from common.settings.secret_files import PLACES
@@ -15,6 +16,7 @@ from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
 from migration.errors import ExitCode
+from migration.state_files import logs
 
 #: Settings of one server and its login: .env may hold those of another one.
 _OF_A_SERVER = "MBS2_"
@@ -36,6 +38,12 @@ class AlreadyWatched(CannotStart):
     code = "monitor-running"
 
 
+class NoServiceSettings(CannotStart):
+    """A systemd service was started without its settings."""
+
+    code = sd_notify.NO_SETTINGS
+
+
 class ServerNotStarted(CannotStart):
     """The embedded server exited, or is not listening."""
 
@@ -54,8 +62,15 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
-    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)
+    # Paths are handed on as whole ones.
+    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
+
+
+def refuse_unset_service() -> None:
+    """Raises NoServiceSettings when systemd has started this without a library."""
+    if objection := sd_notify.settings_objection(os.environ, "CALIBRE_LIBRARY"):
+        raise NoServiceSettings(objection)
 
 
 @contextmanager
@@ -86,6 +101,13 @@ def begun(
         except BaseException:
             end_child(child)
             raise
+
+
+def last_words(output: bytes) -> str:
+    """Returns the last line of what a worker has said, without its time and level."""
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    logged = logs.parse(lines[-1]) if lines else None
+    return logged.message if logged else "".join(lines[-1:])
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from common.completion import offer_completion
 from common.settings.command_line import add_options
@@ -16,6 +17,7 @@ _FLAGS = (
     "--demo",
     "--llm-enabled",
     "--adopt-library",
+    "--rebind",
     "--no-dashboard",
     "--json",
     "--dry-run",
@@ -26,9 +28,16 @@ _FLAGS = (
 WATCHING = (Mode.DAEMON, Mode.FOREGROUND)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong, without a screen of all its options before."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message} ({self.prog} --help explains the options)\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
         "starts the monitor, which starts "
@@ -62,6 +71,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="go on although Calibre has restored the library, which gives it a new "
         "id; only when its books are the "
         "same",
+    )
+    parser.add_argument(
+        "--rebind",
+        action="store_true",
+        help="go on although the server has a new address, which --server names; only "
+        "when the newest files are there, by id and hash",
     )
     parser.add_argument(
         "--no-dashboard",
@@ -137,7 +152,7 @@ def refuse(
         one.option for one in settings_of(StartSettings) if found.given(one.variable)
     } | {flag for flag in _FLAGS if getattr(given, flag[2:].replace("-", "_"))}
     if given.folder is not None:
-        options.add("DIR")
+        options = options - {"--library"} | {"DIR"}
     standing = {
         option
         for option, stands in (

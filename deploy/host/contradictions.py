@@ -37,7 +37,7 @@ TABLE = (
     ),
     Contradiction(
         "--demo",
-        ("--adopt-library", "--delete-removed"),
+        ("--adopt-library", "--rebind", "--delete-removed"),
         "that is about a library of yours",
     ),
     Contradiction(
@@ -50,7 +50,7 @@ TABLE = (
         "--delete-removed", ("--watch",), "a monitor that stays never deletes"
     ),
     Contradiction(
-        "--dry-run", ("--adopt-library",), "it changes nothing in the ledger"
+        "--dry-run", ("--adopt-library", "--rebind"), "it changes nothing in the ledger"
     ),
     Contradiction("--dry-run", ("--foreground", "--no-monitor"), "it starts nothing"),
     Contradiction(
@@ -61,6 +61,9 @@ TABLE = (
         "--server", ("--embedded-port",), "that is the port of the embedded server"
     ),
     Contradiction(
+        "--rebind", ("--adopt-library",), "start twice, with one of them each time"
+    ),
+    Contradiction(
         "--delete-removed", SELECTION, "it is about the whole library, not a selection"
     ),
 )
@@ -68,6 +71,7 @@ TABLE = (
 #: What an option is for, which alone says nothing.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "--json": ("--dry-run",),
+    "--rebind": ("--server",),
     "--every": ("--watch",),
     "--max-delete": ("--delete-removed",),
     "--rate": ("--dry-run",),

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from auto_monitor.cli import live
+from auto_monitor.cli import end as ending
+from auto_monitor.cli import end_text, live
+from common.clock import utc_now
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
 
@@ -26,6 +28,17 @@ def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) 
             said = time.monotonic()
             console.print(_line(state_dir), markup=False, highlight=False)
         time.sleep(LOOK_SECONDS)
+
+
+def end(state_dir: Path, console: Console) -> None:
+    """Shows how the migration has ended; nothing when there was none."""
+    try:
+        found = ending.read(state_dir, utc_now())
+    except totals.UNREADABLE as error:
+        console.print(f"How it has ended cannot be read: {error}", markup=False)
+        return
+    if found is not None:
+        end_text.draw(found, console)
 
 
 def totals_of(state_dir: Path) -> totals.Totals | None:

@@ -15,6 +15,7 @@ from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from deploy import PROJECT
 from deploy.host.children import environment_for
+from migration.state_files.names import LEDGER_NAME
 
 SCRIPT = PROJECT / "bulk_migrate_calibre.py"
 
@@ -37,6 +38,8 @@ class Job:
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
+    #: Whether the ledger follows its server to a new address.
+    rebind: bool = False
     #: Whether --dry-run is for a program.
     as_json: bool = False
     #: Whether the monitor stays when a pass is closed.
@@ -48,6 +51,11 @@ class Job:
     def embedded(self) -> bool:
         """Whether the server is the embedded one."""
         return self.login_file is not None
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the state directory has seen this library before."""
+        return (self.state_dir / LEDGER_NAME).exists()
 
     @property
     def option(self) -> str:
@@ -93,6 +101,27 @@ def why_not_delete(values: StartSettings) -> str:
     if selects(values):
         return "--delete-removed is about the whole library: leave out the selection"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many workers run, whether they were asked for, and what the programs are told."""
+
+    workers: int
+    given: bool
+    settings: dict[str, str]
+
+
+def workers_of(values: StartSettings, found: Sources) -> Workers:
+    """Returns how many workers run: one if only so many files are wanted.
+
+    Each worker counts its own files; one of them makes it so many in all. Who names a
+    number of workers gets them, and as many times the files.
+    """
+    if not values.limit or found.find("TARGET_WORKER_COUNT"):
+        return Workers(values.workers, found.given("TARGET_WORKER_COUNT"), {})
+    bounds = {"MIN_WORKER_COUNT": "1", "MAX_WORKER_COUNT": "1"}
+    return Workers(1, True, bounds)
 
 
 def without_selection(

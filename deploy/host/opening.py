@@ -15,7 +15,7 @@ from typing import NoReturn
 from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from auto_monitor.observe.library import seen_in
 from common.clock import utc_now
-from deploy.host.children import CannotStart, begun
+from deploy.host.children import CannotStart, begun, last_words
 from deploy.host.job import SCRIPT, Job, environment_of, worker_command
 from migration.calibre.selection import asked
 from migration.errors import ExitCode
@@ -31,8 +31,9 @@ def open_pass(job: Job) -> int:
 
     Prints what is wrong; returns the status of the worker that does it.
     """
-    adopt = ["--adopt-library"] if job.adopt_library else []
-    command = [*worker_command(job).opening_line(), *adopt]
+    wishes = {"--adopt-library": job.adopt_library, "--rebind": job.rebind}
+    wanted = [option for option, is_so in wishes.items() if is_so]
+    command = [*worker_command(job).opening_line(), *wanted]
     around = {"START_SECONDS": CHECK_SECONDS, **environment_of(job)}
     with (
         TemporaryFile() as errors,
@@ -40,9 +41,9 @@ def open_pass(job: Job) -> int:
     ):
         _hear_out(child, job)
         errors.seek(0)
-        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+        said = last_words(errors.read())
     if child.returncode:
-        sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
+        sys.stderr.write(f"{said or 'The worker said nothing'}\n")
     return child.returncode
 
 

@@ -1,7 +1,7 @@
 """The job that the command line of `./start.sh` describes."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,20 +16,21 @@ from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import environment_for
+from deploy.host.children import environment_for, refuse_unset_service
 from deploy.host.command_line import (
     WATCHING,
     mode_of,
     read_arguments,
     refuse,
 )
-from deploy.host.embedded import embedded_server
+from deploy.host.embedded import Port, embedded_server, has_moved
 from deploy.host.job import (
     Job,
     Mode,
     check_for_all,
     why_not_delete,
     without_selection,
+    workers_of,
 )
 from migration.state_dirs.resolve import Chosen
 
@@ -52,27 +53,32 @@ def read_job(
     if why := why_not_delete(values):
         parser.error(why)
     if given.demo:
-        demo = _demo(given, values, found, undo)
+        demo = _demo(given, values, found, console, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
+        refuse_unset_service()
         parser.error("name your library: ./start.sh DIR (or try it with --demo)")
     mode = mode_of(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
     watch = values.watch and mode in WATCHING
     library = _library(values.library.resolve(), waits=watch and state.is_known(values))
     chosen, server = _where(given, values, library, found, console, undo)
+    numbers = workers_of(values, found)
     job = Job(
         library,
         chosen.state_dir,
-        *server,
-        workers=values.workers,
-        workers_given=found.given("TARGET_WORKER_COUNT"),
-        settings={},
+        server.url,
+        server.login,
+        server.login_file,
+        workers=numbers.workers,
+        workers_given=numbers.given,
+        settings=numbers.settings,
         values=values,
         found=found,
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         adopt_library=given.adopt_library,
+        rebind=given.rebind or server.moved,
         as_json=given.json,
         watch=watch,
         state_dir_named=values.state_dir is not None,
@@ -93,8 +99,8 @@ def _where(
         aside = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
         chosen = state.choose(values, library, found.texts(), PROJECT, aside.print)
         return chosen, _ChosenServer(values.server or "", {}, None)
-    chosen = _state_dir(values, library, found, console)
-    return chosen, _server(values, chosen, found, undo)
+    chosen = _state_dir(values, library, found, console, rebind=given.rebind)
+    return chosen, _server(values, chosen, found, console, undo)
 
 
 class _ChosenServer(NamedTuple):
@@ -103,24 +109,31 @@ class _ChosenServer(NamedTuple):
     url: str
     login: dict[str, str]
     login_file: Path | None
+    #: Whether it is the one that the ledger knows at another address.
+    moved: bool = False
 
 
 def _demo(
-    given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
+    given: argparse.Namespace,
+    values: StartSettings,
+    found: Sources,
+    console: Console,
+    undo: ExitStack,
 ) -> Job:
     """Returns the job of the shipped library with its own server, in demo/state/."""
     server = _ChosenServer("", {}, None)
     if not given.dry_run:
         state.prepare(DEMO / "state", PROJECT)
         around = environment_for(found, Capacity)
-        place = DEMO / "state" / "bookshelf"
-        server = _ChosenServer(*embedded_server(place, around, undo))
+        server = _embedded(DEMO / "state", around, values, console, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
     values, unselected = without_selection(values, found)
     return Job(
         DEMO / "library",
         DEMO / "state",
-        *server,
+        server.url,
+        server.login,
+        server.login_file,
         workers=2,
         workers_given=True,
         settings={
@@ -133,6 +146,7 @@ def _demo(
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         as_json=given.json,
+        rebind=server.moved,
     )
 
 
@@ -145,10 +159,15 @@ def _library(library: Path, *, waits: bool) -> Path:
 
 
 def _state_dir(
-    values: StartSettings, library: Path, found: Sources, console: Console
+    values: StartSettings,
+    library: Path,
+    found: Sources,
+    console: Console,
+    *,
+    rebind: bool,
 ) -> Chosen:
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    chosen = state.choose(values, library, found.texts(), PROJECT, say)
+    chosen = state.choose(values, library, found.texts(), PROJECT, say, rebind=rebind)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
         say(warning)
@@ -156,7 +175,11 @@ def _state_dir(
 
 
 def _server(
-    values: StartSettings, chosen: Chosen, found: Sources, undo: ExitStack
+    values: StartSettings,
+    chosen: Chosen,
+    found: Sources,
+    console: Console,
+    undo: ExitStack,
 ) -> _ChosenServer:
     """Returns the named server, or else starts an embedded one."""
     if values.server:
@@ -164,4 +187,21 @@ def _server(
         url = (chosen.place and chosen.place.server_url) or values.server
         return _ChosenServer(url, found.handed_on(User, Engine, Database), None)
     around = environment_for(found, Capacity) | found.handed_on(User)
-    return _ChosenServer(*embedded_server(chosen.state_dir / "bookshelf", around, undo))
+    return _embedded(chosen.state_dir, around, values, console, undo)
+
+
+def _embedded(
+    state_dir: Path,
+    around: Mapping[str, str],
+    values: StartSettings,
+    console: Console,
+    undo: ExitStack,
+) -> _ChosenServer:
+    """Starts the embedded server, on another port than before if it has to be."""
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    port = Port(values.embedded_port, say)
+    data_dir = state_dir / "bookshelf"
+    return _ChosenServer(
+        *embedded_server(data_dir, around, undo, port),
+        moved=has_moved(data_dir, state.bound_server(state_dir)),
+    )

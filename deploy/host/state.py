@@ -28,18 +28,20 @@ def choose(
     environment: Mapping[str, str],
     project: Path,
     say: Callable[[str], None],
+    *,
+    rebind: bool = False,
 ) -> Chosen:
     """Returns the named directory, or else that of this library and server.
 
+    To `rebind`: that of this library and the server's old address.
     Waits for a library that Calibre has locked. Raises StateDirUnclear or
     LibraryUnreadable.
     """
     if given.state_dir is not None:
         return Chosen(given.state_dir.resolve())
     wait = LockWait(say, seconds=given.library_lock_seconds)
-    chosen = resolve.for_migration(
-        library, given.server, environment, project, wait.read
-    )
+    find = resolve.for_rebinding if rebind else resolve.for_migration
+    chosen = find(library, given.server, environment, project, wait.read)
     if chosen.note:
         say(chosen.note)
     return chosen
@@ -72,6 +74,13 @@ def prepare(state_dir: Path, project: Path) -> str:
         f"{state_dir} is open to all users of this machine (mode {mode:04o}); "
         "chmod o-rwx closes it"
     )
+
+
+def bound_server(state_dir: Path) -> str:
+    """Returns the URL that the ledger is bound to; "" when there is none yet."""
+    with suppress(*totals.UNREADABLE):
+        return totals.bound_to(state_dir / LEDGER_NAME)[1]
+    return ""
 
 
 def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:

@@ -32,9 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """What this program itself wants to know."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.migrator.serve", add_help=False, allow_abbrev=False
+        prog="python -m deploy.migrator.serve",
+        description="Keeps the embedded server or the page running in its container. "
+        "Further options are that program's own: python -m bookshelf --help, "
+        "python -m dashboard --help.",
+        allow_abbrev=False,
     )
-    parser.add_argument("program", choices=PROGRAMS)
+    parser.add_argument("program", choices=PROGRAMS, help="what is kept running")
     add_options(parser, KeepSettings)
     return parser
 

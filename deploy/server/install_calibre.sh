@@ -1,11 +1,18 @@
 #!/bin/sh
 # Puts the archive of Calibre's own Linux release into a directory, once its published SHA-512 is seen to be right.
 #   CALIBRE_VERSION=5.44.0 CALIBRE_URL=… CALIBRE_SHA512_URL=… install_calibre.sh DIRECTORY
+#   install_calibre.sh --help
+# CALIBRE_VERSION     which one; docs/deployment.md has the one that is installed by default
 # CALIBRE_URL         the archive's address; @VERSION@ and @ARCH@ (x86_64 or arm64, as Calibre names them) are filled in
 # CALIBRE_SHA512_URL  where its checksum is published: addresses, separated by blanks, the first that has it counts
 # CALIBRE_SHA512      the checksum itself (128 hexadecimal digits), instead of CALIBRE_SHA512_URL
 # Nothing is unpacked before the check. Exit status: 0 unpacked; 1 not to be had, or not what it should be; 2 usage.
 set -eu
+
+# help: prints the head of this file.
+help() {
+    sed -n '2,/^set -eu$/s/^# \{0,1\}//p' "$0"
+}
 
 fail() {
     status=$1
@@ -56,9 +63,10 @@ published_checksum() {
         "look at calibre-ebook.com whether it exists, give CALIBRE_SHA512, or build with CALIBRE_SOURCE=debian"
 }
 
+case ${1:-} in --help | -h) help && exit 0 ;; esac
 if [ $# -ne 1 ] || [ -z "${CALIBRE_VERSION:-}" ] || [ -z "${CALIBRE_URL:-}" ] ||
     [ -z "${CALIBRE_SHA512_URL:-}${CALIBRE_SHA512:-}" ]; then
-    fail 2 "usage: CALIBRE_VERSION=5.44.0 CALIBRE_URL=… CALIBRE_SHA512_URL=… install_calibre.sh DIRECTORY"
+    fail 2 "usage: CALIBRE_VERSION=5.44.0 CALIBRE_URL=… CALIBRE_SHA512_URL=… install_calibre.sh DIRECTORY; --help says more"
 fi
 case $CALIBRE_VERSION in
 *[!0-9.]* | .* | *. | *..*) fail 2 "CALIBRE_VERSION='$CALIBRE_VERSION' is not a version such as 5.44.0" ;;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Keeps a program running: starts it again when it ends, whatever its status; ends when it is asked to.
 #   loop.sh PROGRAM [ARGUMENT …]
+#   loop.sh --help
 # Made to be a container's first process (also as any user, on a read-only root), and works on a host as well.
 #
 # TERM, INT, HUP and QUIT: the program gets TERM and LOOP_GRACE_SECONDS to end, then KILL. Whatever is left of its process group
@@ -18,6 +19,11 @@
 # 2 wrong usage or setting; 126, 127 the program cannot be started (it is not tried again); the program's own
 # status after LOOP_MAX_QUICK_ENDS.
 set -eu
+
+# help: prints the head of this file.
+help() {
+    sed -n '2,/^set -eu$/s/^# \{0,1\}//p' "$0"
+}
 
 say() {
     printf 'loop: %s\n' "$*" >&2
@@ -124,10 +130,13 @@ for signal in TERM INT HUP QUIT; do
     trap "asked_to_stop $signal" "$signal"
 done
 
-if [ $# -eq 0 ]; then
-    say "usage: loop.sh PROGRAM [ARGUMENT …]; the head of $0 says more"
+case ${1:-} in
+--help | -h) help && exit 0 ;;
+'' | -*)
+    say "usage: loop.sh PROGRAM [ARGUMENT …]; --help says more"
     exit 2
-fi
+    ;;
+esac
 first_pause=$(milliseconds LOOP_PAUSE_SECONDS "${LOOP_PAUSE_SECONDS:-1}")
 longest=$(milliseconds LOOP_MAX_PAUSE_SECONDS "${LOOP_MAX_PAUSE_SECONDS:-60}")
 healthy=$(milliseconds LOOP_HEALTHY_SECONDS "${LOOP_HEALTHY_SECONDS:-60}")

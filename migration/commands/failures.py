@@ -15,10 +15,11 @@ from pathlib import Path
 from common.sanitize import sanitize_text
 from migration.calibre.connection import NAME, open_read_only
 from migration.ledger.edits import standing as standing_edits
+from migration.ledger.failed import FailedFile as FailedFile
+from migration.ledger.failed import failed_files as failed_files
 from migration.ledger.tables.notices import Notice, from_row
-from migration.ledger.tables.passes import FAILED
 from migration.ledger.totals import opened, translated
-from migration.model import BookFile, BookId, FileId, Outcome
+from migration.model import BookFile, BookId, Outcome
 
 #: Seconds to wait for a library that Calibre has locked; after that the titles are left
 #: out.
@@ -36,42 +37,6 @@ class Standing:
     book_id: int
     kind: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedFile:
-    """A file that failed in the pass, and why; `size` is in bytes."""
-
-    file: FileId
-    size: int
-    reason: str
-    message: str
-
-
-def failed_files(
-    ledger: Path, pass_id: int, after: FileId | None, limit: int
-) -> list[FailedFile]:
-    """Returns the next `limit` failed files of a pass after `after`, in order.
-
-    Raises LedgerBusy or LedgerCorrupt.
-    """
-    book, kind = (after.book_id, after.format) if after is not None else (-1, "")
-    with translated(ledger), opened(ledger) as db:
-        rows = db.execute(
-            "SELECT book_id, format, size, reason, message FROM files WHERE "  # noqa: S608
-            f"{FAILED} AND pass_id = ?"
-            " AND (book_id, format) > (?, ?) ORDER BY book_id, format LIMIT ?",
-            (pass_id, book, kind, limit),
-        ).fetchall()
-    return [
-        FailedFile(
-            FileId(BookId(row["book_id"]), row["format"]),
-            row["size"],
-            row["reason"],
-            row["message"],
-        )
-        for row in rows
-    ]
 
 
 def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:

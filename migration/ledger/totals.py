@@ -12,7 +12,7 @@ from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnw
 from migration.ledger import sqlite_errors
 from migration.ledger.records import Audited, AuditState
 from migration.ledger.scope import Scope, parse
-from migration.ledger.tables import passes
+from migration.ledger.tables import carried, passes
 from migration.model import Counts, FileId
 
 #: What reading a ledger can raise: another process has it locked, it is damaged (a
@@ -57,6 +57,8 @@ class Totals:
     #: stays, by reason.
     deleted: Mapping[str, int] = field(default_factory=dict)
     stays: Mapping[str, int] = field(default_factory=dict)
+    #: Files on the server that gave way to newer ones of Calibre's.
+    replaced: int = 0
 
     @property
     def total(self) -> int | None:
@@ -318,6 +320,7 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["undoes"] if "undoes" in row.keys() else None,  # noqa: SIM118
         tallies.get("deleted", {}),
         tallies.get("stays", {}),
+        sum(tallies.get(carried.REPLACED, {}).values()),
     )
 
 

@@ -13,11 +13,12 @@ from migration.errors import (
     LoginRefused,
     RefusedByServer,
     ServerFault,
+    ServerUnreachable,
 )
 from migration.server import payloads
 from migration.server.engine.backends import Backend, Backends
 from migration.server.engine.calls import TaskEngine, Unauthorized, task_timeouts
-from migration.server.http import shapes
+from migration.server.http import address, shapes
 from migration.server.http.responses import Response
 from migration.server.http.transport import Body, HttpTransport
 
@@ -75,11 +76,7 @@ class Session:
 
         Raises LoginRefused when the server itself refuses it, and Transient.
         """
-        response = self.http.send(
-            "POST",
-            "/login",
-            body={"username": self._username, "password": self._password},
-        )
+        response = self._sent_login()
         if response.error or response.status != 200:
             reason = response.error or response.text or f"HTTP {response.status}"
             raise LoginRefused(
@@ -95,6 +92,19 @@ class Session:
         self._calibre_fields = claims.get("calibre_fields") is True
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
+
+    def _sent_login(self) -> Response:
+        """Sends the login. An error of the first one says what is there instead."""
+        body: Body = {"username": self._username, "password": self._password}
+        try:
+            return self.http.send("POST", "/login", body=body)
+        except (ServerUnreachable, ServerFault) as error:
+            why = address.explained(str(error), self.server, address.speaks_tls)
+            if self.user_id or not why:
+                raise
+            raise type(error)(
+                f"{error}: {why}", retry_after=error.retry_after
+            ) from error
 
     def silent(self) -> str:
         """Names the part of the server that has been silent too long, or returns ""."""

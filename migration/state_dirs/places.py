@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common import known_dirs
-from common.files.json_files import read_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, NEVER, Place, canonical_server, state_root
 from migration.ledger import totals
 from migration.model import Progress
-from migration.state_files import owner, progress
+from migration.state_files import embedded, owner, progress
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME, MONITOR_PID
 
 #: A directory with one of these is a state directory of ours.
@@ -91,8 +90,8 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
     for seen in _progress(state_dir):
         library = library or str(Path(seen.library).expanduser().resolve())
         server_url = server_url or seen.server
-    embedded = _is_embedded(state_dir, server_url)
-    server = EMBEDDED if embedded else canonical_server(server_url)
+    ours = _is_embedded(state_dir, server_url)
+    server = EMBEDDED if ours else canonical_server(server_url)
     if use and not server_url:
         # Its ledger is gone, and will be rebuilt there.
         library_id, server = library_id or use.library_id, use.server
@@ -128,9 +127,9 @@ def _is_embedded(state_dir: Path, server_url: str) -> bool:
     """Whether the ledger belongs to the embedded server kept in the same directory."""
     if not (state_dir / "bookshelf" / "bookshelf.db").is_file():
         return False
-    record = read_json(state_dir / "bookshelf" / "server.json")
-    if isinstance(record, dict) and record.get("url"):
-        return server_url in ("", record["url"])
+    urls = embedded.urls(state_dir / "bookshelf")
+    if urls:
+        return server_url in ("", *urls)
     return server_url == "" or server_url.startswith("http://127.0.0.1:")
 
 

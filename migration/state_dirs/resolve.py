@@ -71,6 +71,45 @@ def for_migration(
     return Chosen(state_dir, None, note)
 
 
+def for_rebinding(
+    library: Path,
+    server: str | None,
+    environment: Mapping[str, str],
+    project: Path,
+    wait: Callable[[Callable[[], str]], str] = lambda work: work(),
+) -> Chosen:
+    """Chooses the migration of this library whose server has this new address.
+
+    Raises StateDirUnclear when there is none, or more than one; LibraryUnreadable or
+    LibraryBusy.
+    """
+    folder = library.expanduser().resolve()
+    library_id = wait(lambda: library_id_of(folder))
+    known = places.real(environment, project)
+    there = belonging(known, str(folder), library_id, canonical_server(server or ""))
+    if there is not None:
+        return Chosen(there.state_dir, there, _going_on(there, environment, project))
+    moved = [
+        place
+        for place in known
+        if place.library_id == library_id and place.server not in ("", EMBEDDED)
+    ]
+    if len(moved) == 1:
+        # The new address is what is asked for; the place's is the old one.
+        return Chosen(moved[0].state_dir)
+    if not moved:
+        raise StateDirUnclear(
+            f"nothing was migrated from {folder} to a server that could have moved; "
+            "start without --rebind, or name the state directory: --state-dir DIR"
+        )
+    listed = "\n".join(
+        f"  --state-dir {place.state_dir}   # {place}" for place in moved
+    )
+    raise StateDirUnclear(
+        f"{folder} was migrated to several servers; name the one that moved:\n{listed}"
+    )
+
+
 def _going_on(place: Place, environment: Mapping[str, str], project: Path) -> str:
     root = state_root(environment)
     if root is not None and place.state_dir.is_relative_to(root.resolve()):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from common.clock import birth_of
-from common.files.json_files import read_json
+from common.files.json_files import read_json, write_json
 from common.hints import hint
 from common.json_value import Json
 from migration.errors import LoginFileUnusable
@@ -20,6 +20,9 @@ from migration.errors import LoginFileUnusable
 #: Seconds by which recorded and measured start times may differ, where the system has
 #: no better identity of a process.
 _START_TOLERANCE = 2.0
+#: The file of the URLs it had before it came to listen on another port.
+FORMER_URLS = "former_urls.json"
+_MOST_URLS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,28 @@ def running_url(data_dir: Path) -> str:
     """
     record = _record(data_dir)
     return str(record.get("url") or "") if _lives(record) else ""
+
+
+def urls(data_dir: Path) -> tuple[str, ...]:
+    """Returns where it has listened, the last one at the end; the ledger knows one."""
+    former = read_json(data_dir / FORMER_URLS)
+    last = _record(data_dir).get("url")
+    found = [*(former if isinstance(former, list) else []), *([last] if last else [])]
+    return tuple(dict.fromkeys(str(url) for url in found))
+
+
+def moved(data_dir: Path, known: str) -> bool:
+    """Whether the URL that a ledger knows is one where it has listened before."""
+    return known in urls(data_dir) and known != _record(data_dir).get("url")
+
+
+def keep_url(data_dir: Path) -> None:
+    """Keeps its last URL among the former ones, before it gets another one.
+
+    Raises StateUnwritable.
+    """
+    known = list[Json](urls(data_dir)[-_MOST_URLS:])
+    write_json(data_dir / FORMER_URLS, known)
 
 
 def _record(data_dir: Path) -> dict[str, Json]:

@@ -45,20 +45,19 @@ class Conclusion:
     stops: Stops
     _told: list[ExitCode] = field(default_factory=list)
 
-    def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:
+    def conclude(self) -> ExitCode:
         """Logs how the worker's part ended and returns the exit status.
 
-        The script says whether a limit is reached, and is not believed. Raises
-        FalseClaim when it ends for no reason.
+        Raises FalseClaim when the script has ended for no reason.
         """
         code, found = self._end()
         if found is not None and found.closed_at is not None:
             self._tell_closed(found)
         elif found is not None and self.left_pending:
             self._tell_left_pending(self._equation(found))
-        elif time_is_up and not limit_reached:
+        elif found is not None and (why := self._why_open()):
             self.log.info(
-                "The time is up (--max-duration); the pass stays open, the next start goes on"
+                "%s; the pass stays open%s, the next start goes on", why, _to_do(found)
             )
         self._told.append(code)
         return code
@@ -70,10 +69,7 @@ class Conclusion:
         """
         if self._told:
             return self._end()[0]
-        return self.conclude(
-            limit_reached=self.stops.limit_reached(),
-            time_is_up=self.stops.time_is_up(),
-        )
+        return self.conclude()
 
     def _end(self) -> tuple[ExitCode, totals.Totals | None]:
         """Returns the exit status and the totals of the pass."""
@@ -95,6 +91,14 @@ class Conclusion:
             "the worker's script ended although books of its pass are not done and "
             "no limit is reached"
         )
+
+    def _why_open(self) -> str:
+        """Returns which limit has ended the work of this process, or ""."""
+        if self.stops.limit_reached():
+            return "As many files as --limit allows are done"
+        if self.stops.time_is_up():
+            return "The time is up (--max-duration)"
+        return ""
 
     def _tell_closed(self, found: totals.Totals) -> None:
         say = self.log.error if found.differences else self.log.info
@@ -148,11 +152,20 @@ class ScriptConclusion:
 
     _conclusion: Conclusion
 
-    def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:
-        """Logs how the worker's part ended and returns the exit status."""
-        return self._conclusion.conclude(
-            limit_reached=limit_reached, time_is_up=time_is_up
-        )
+    def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:  # noqa: ARG002
+        """Logs how the worker's part ended and returns the exit status.
+
+        The script says whether a limit is reached, and is not believed.
+        """
+        return self._conclusion.conclude()
+
+
+def _to_do(found: totals.Totals) -> str:
+    """Returns how many files are left, if that is known."""
+    if found.total is None:
+        return ""
+    left = found.total - found.counts.discovered + found.counts.pending
+    return f" with {left} of {found.total} files to do"
 
 
 def _of_closed(found: totals.Totals) -> ExitCode:

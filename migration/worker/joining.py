@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from common.clock import utc_now
 from migration.checks.adoption import adopt
+from migration.checks.rebinding import rebind
 from migration.errors import FalseClaim
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
@@ -14,14 +16,17 @@ from migration.worker.resources import Resources
 def bind(opened: Resources) -> None:
     """Binds the ledger to this library, server and user; applies --retry-failed.
 
-    Under --adopt-library a restored library is adopted first. From then on the library
-    is read by the selection. Raises WrongLedger, AnotherSelection, NotInLibrary or
+    Under --adopt-library a restored library is adopted first, under --rebind a new
+    address of the server. From then on the library is read by the selection. Raises
+    Transient, WrongLedger, AnotherSelection, NotInLibrary or
     LibraryBusy, and FalseClaim before the login.
     """
     if not opened.client.session.user_id:
         raise FalseClaim("the worker's script claims a login that never was")
     if opened.options.adopt_library:
         opened.log.info("%s", adopt(opened.ledger, opened.library))
+    if opened.options.rebind:
+        opened.log.info("%s", rebind(opened.ledger, opened.client, utc_now()))
     opened.ledger.identity.bind(
         library=opened.library.uuid,
         server=opened.client.session.server,

@@ -77,6 +77,7 @@ class Options(WorkerSettings):
     join_only: bool = False
     open_pass: bool = False
     adopt_library: bool = False
+    rebind: bool = False
 
     @property
     def log_json(self) -> bool:
@@ -100,6 +101,7 @@ _NOT_WITH_UNDO = (
     "export_map",
     "join_only",
     "adopt_library",
+    "rebind",
 )
 
 
@@ -180,6 +182,13 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         "gives it a new id; only if its books are the same [environment: none]",
     )
     parser.add_argument(
+        "--rebind",
+        action="store_true",
+        help="continue with this ledger when its server has a new address, which "
+        "--server names; only if the newest files are there, by id and hash "
+        "[environment: none]",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="with --verify, --recheck or --undo: one JSON object per line; with "
@@ -240,6 +249,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         join_only=given.join_only,
         open_pass=given.open_pass,
         adopt_library=given.adopt_library,
+        rebind=given.rebind,
     )
 
 

@@ -49,8 +49,10 @@ def test_the_demo_runs_twice_and_stops(clone: Path) -> None:
         }
         assert {**counts, "failed": dict(found.failed)} == expected[run]
         assert totals.proved(ledger, number)
-        assert "The books can be looked at on http://127.0.0.1:" in done.stdout
-        assert "files discovered" in done.stdout
+        assert "Your shelf: http://127.0.0.1:" in done.stdout
+        assert "\n61 files = " in done.stdout
+        assert "1 unsupported (meant to be refused: " in done.stdout
+        assert (ledger.parent / "report" / f"pass-{number}" / "report.html").is_file()
     server = processes.server(clone / "demo" / "state" / "bookshelf")
     assert server is not None
     assert server[0].running() is not None

@@ -45,6 +45,8 @@ def clean_environment(**more: str) -> dict[str, str]:
         "CHECKOUT_LINKS": "0",
         "READ_ENV_FILES": "0",
         "AUDIT": "off",
+        # Tests beside each other must not all want the same one.
+        "EMBEDDED_PORT": "0",
     }
     return {
         **kept,

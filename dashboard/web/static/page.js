@@ -1,6 +1,7 @@
 // The page: listens to the server and shows what it says.
 import { refreshCharts, setThresholds, startCharts } from "./charts.js";
 import { $, text } from "./dom.js";
+import { showEnd } from "./end.js";
 import { showFailed, startFailed } from "./failed.js";
 import { showHistory, startHistory } from "./history.js";
 import { showProgress, showWorkers } from "./progress.js";
@@ -11,6 +12,7 @@ function show(now) {
   connected(now.state === "unreadable" ? `The state directory cannot be read: ${now.error}` : "");
   if (now.state === "unreadable") return;
   setThresholds(now.thresholds);
+  showEnd(now);
   showProgress(now);
   showWorkers(now);
   showFailed(now);

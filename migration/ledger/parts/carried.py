@@ -130,6 +130,9 @@ class CarriedBooks:
             claims.forget_hash(db, old.digest)
             carried.made_is_gone(db, MadeKind.SOURCE, old.source_id)
             carried.drop_replaced(db, old)
+            pass_id = passes.open_pass(db)
+            if pass_id is not None:
+                passes.tally(db, pass_id, carried.REPLACED, {"file": 1})
 
     def left(self, pass_id: int, first: int, last: int) -> list[FileId]:
         """Returns a range's files on the server that this pass has not met."""

@@ -8,10 +8,11 @@ was known about it counts until it is asked again.
 import random
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import claims, passes
-from migration.model import BookId, Digest, EbookId, FileId, Outcome
+from migration.model import BookId, Digest, EbookId, FileId, Outcome, SourceId
 
 #: A file that the server is known to have, and its digest.
 Settled = tuple[FileId, Digest]
@@ -24,6 +25,16 @@ _NOTE = "note:spot_check"
 #: The note of how far the server's own database was read.
 _DATABASE_NOTE = "note:server_db_last_id"
 _SETTLED = "outcome IN ('uploaded', 'duplicate') AND sha1 IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A file with its place on the server, as the server's receipt has named it."""
+
+    file: FileId
+    digest: Digest
+    ebook_id: EbookId
+    source_id: SourceId
 
 
 class Doubts:
@@ -64,6 +75,21 @@ class Doubts:
                     file, digest = _settled(row)
                     found[file] = digest
         return list(found.items())
+
+    def newest(self, count: int) -> list[Proof]:
+        """Returns the newest files of which the ledger has the server's receipt."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT book_id, files.format, files.sha1, files.size, source_id, "
+                "ebook_id FROM files JOIN books USING (book_id) WHERE outcome = 'uploaded' "
+                "AND files.sha1 IS NOT NULL AND source_id IS NOT NULL "
+                "AND ebook_id IS NOT NULL ORDER BY source_id DESC LIMIT ?",
+                (count,),
+            ).fetchall()
+        return [
+            Proof(*_settled(row), EbookId(row["ebook_id"]), SourceId(row["source_id"]))
+            for row in rows
+        ]
 
     def record(self, pass_id: int, *, lost: bool) -> None:
         """Records whether a process found files lost.

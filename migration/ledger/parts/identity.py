@@ -1,6 +1,7 @@
 """The identity part of the ledger: whose it is, and how its books are recognised."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import binding
@@ -30,6 +31,26 @@ class Identity:
         """The uuid of the library it belongs to; "" for a new ledger."""
         with self._database.reading() as db:
             return binding.library(db)
+
+    @property
+    def server(self) -> str:
+        """The URL of the server it belongs to; "" for a new ledger."""
+        with self._database.reading() as db:
+            return binding.server(db)
+
+    @property
+    def user(self) -> str:
+        """The id of the user it belongs to; "" for a new ledger."""
+        with self._database.reading() as db:
+            return binding.user(db)
+
+    def rebind(self, url: str, at: datetime) -> None:
+        """Binds the ledger to a new URL of its server, at once or not at all.
+
+        Only `rebinding` calls this, with its proof.
+        """
+        with self._database.transaction() as db:
+            binding.rebind(db, url, at.isoformat())
 
     @property
     def first_library(self) -> str:

@@ -4,16 +4,20 @@ Functions over an open transaction of the ledger; only `ledger.parts` calls them
 """
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.state_dir import same_server
 from migration.errors import WrongLedger
 from migration.model import BookId, Origin
 
 #: Bytes of a folder's hash, enough to tell the folders of one book id apart.
 _FOLDER_BYTES = 8
+#: Where the server was before, as a JSON list of `url` and `until`.
+FORMER_SERVERS = "former_servers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,18 @@ def bind(db: sqlite3.Connection, path: Path, wanted: Mapping[str, str]) -> None:
             "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value)
         )
         bound = _meta(db, key)
-        if bound != value:
+        same = same_server(bound, value) if key == "server" else bound == value
+        if not same:
             raise WrongLedger(_wrong(path, key, bound, value))
 
 
 def _wrong(path: Path, key: str, bound: str, value: str) -> str:
     said = f"{path} belongs to {key} {bound}, not {value}; "
+    if key == "server":
+        return said + (
+            "if it is the same server at a new address, start once with --rebind; for "
+            "another server give another --state-dir"
+        )
     if key != "library":
         return said + "give another --state-dir for another library, server or user"
     return said + (
@@ -75,6 +85,27 @@ def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -
     )
     db.execute("UPDATE meta SET value = ? WHERE key = 'library'", (uuid,))
     _write(db, "REPLACE", origins)
+
+
+def server(db: sqlite3.Connection) -> str:
+    """Returns the URL of the server the ledger belongs to; "" for a new ledger."""
+    return _meta(db, "server")
+
+
+def user(db: sqlite3.Connection) -> str:
+    """Returns the id of the user the ledger belongs to; "" for a new ledger."""
+    return _meta(db, "user")
+
+
+def rebind(db: sqlite3.Connection, url: str, at: str) -> None:
+    """Binds the ledger to a new URL of its server, and keeps the old one."""
+    former = json.loads(_meta(db, FORMER_SERVERS) or "[]")
+    former.append({"url": server(db), "until": at})
+    db.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+        (FORMER_SERVERS, json.dumps(former)),
+    )
+    db.execute("UPDATE meta SET value = ? WHERE key = 'server'", (url,))
 
 
 def lacks(db: sqlite3.Connection, first: int, last: int, books: int) -> bool:

@@ -19,6 +19,8 @@ from migration.ledger.records import (
 from migration.metadata.compare import Base, Field, from_json, only_different, to_json
 from migration.model import BookId, Digest, FileId, Outcome, SourceId
 
+#: The kind of a pass's tally of replaced files.
+REPLACED = "replaced"
 #: The key of `Carried.extras` beside the fields.
 _EXTRAS = "extras"
 

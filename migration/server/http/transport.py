@@ -4,6 +4,8 @@
 """
 
 import http.client
+import os
+import re
 import select
 import threading
 import uuid
@@ -46,6 +48,12 @@ UPLOAD_TIMES = 10
 #: Bytes of an answer read at a time.
 _BLOCK = 64 * 1024
 
+#: Variables that name a file of certificates to trust.
+_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+#: How OpenSSL says which certificate it does not trust, and why.
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED\] ([^('\"]*[^('\" ])")
+
 Body = dict[str, Json] | None
 
 
@@ -68,6 +76,9 @@ class HttpTransport:
             )
         self.base_url = base_url.rstrip("/")
         self._proxies = get_environ_proxies(self.base_url)
+        # Names of requests and of OpenSSL, which the task engine's connections heed.
+        trusted = (os.environ.get(name) for name in _CERTIFICATES)
+        self._trusted = next(filter(None, trusted), None)
         self._answer_seconds = answer_seconds
         self._local = threading.local()
         self._closes_silently = False
@@ -180,6 +191,7 @@ class HttpTransport:
             # costs more than sending it.
             session.trust_env = False
             session.proxies.update(self._proxies)
+            session.verify = self._trusted or True
             self._local.session = session
         return session
 
@@ -298,7 +310,11 @@ def _cause(error: Exception) -> str:
     ):
         return "no answer in time"
     text = str(error)
+    untrusted = _UNTRUSTED.search(text)
+    if untrusted:
+        return f"CERTIFICATE_VERIFY_FAILED: {for_log(untrusted[1], 100)}"
     for sign, meaning in (
+        ("WRONG_VERSION_NUMBER", "no answer in TLS (WRONG_VERSION_NUMBER)"),
         ("Connection refused", "connection refused"),
         ("Connection reset", "connection reset"),
         ("Broken pipe", "connection closed while sending"),

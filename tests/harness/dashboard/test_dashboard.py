@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,10 +15,12 @@ import pytest
 import requests
 
 from auto_monitor.cli import commands
+from auto_monitor.cli import end as ending
 from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WatchRecord
 from auto_monitor.processes import identity_of
 from common.clock import utc_now
+from dashboard.report import report
 from migration.model import BookId, FileId
 from migration.state_files.names import LEDGER_NAME
 from tests.support.environment import end
@@ -36,6 +39,8 @@ PATHS = (
     "/api/history/x",
     "/api/failed",
     "/api/events",
+    "/api/end",
+    "/reports/1",
     "/metrics",
 )
 
@@ -363,6 +368,48 @@ def test_many_failed_files_come_in_pages(board: Running, state: State) -> None:
             break
         after = page["next"]
     assert seen == list(range(1, 131))
+
+
+def get(board: Running, path: str) -> requests.Response:
+    """The answer to a script."""
+    return requests.get(board.url + path, headers=board.bearer(), timeout=30)
+
+
+def test_the_end_is_shown_when_nothing_works_any_more(
+    board: Running, state: State
+) -> None:
+    """The same page as in the terminal and in the report."""
+    assert get(board, "/api/end").json() == {
+        "end": None,
+        "reports": [],
+    }
+    state.sql("UPDATE passes SET closed_at = opened_at")
+    found = get(board, "/api/end").json()["end"]
+    shown = ending.read(state.folder, utc_now())
+    assert shown is not None
+    assert found == json.loads(json.dumps(asdict(shown)))
+    assert found["mood"] == "badly"
+
+
+def test_reports_of_earlier_passes_are_listed_and_served(
+    board: Running, state: State
+) -> None:
+    """With a policy of their own: their style, no script; nothing else of the folder."""
+    for number in (1, 2, 10):
+        state.sql("UPDATE passes SET id = ?", (number,))
+        report.write(state.folder, state.folder / "report", utc_now(), keep=20)
+    listed = get(board, "/api/end").json()["reports"]
+    assert [one["pass_id"] for one in listed] == [10, 2, 1]
+    page = get(board, "/reports/2")
+    assert page.status_code == 200
+    assert "<title>Migration report, pass 2</title>" in page.text
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = page.headers["Content-Security-Policy"]
+    assert "sandbox" in policy
+    assert "script" not in policy
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    for other in ("/reports/3", "/reports/../monitor_state.json", "/reports/2/x"):
+        assert get(board, other).status_code == 404
 
 
 def test_a_state_directory_without_anything_is_no_error(

@@ -109,6 +109,40 @@ def test_a_report_is_written(state: State, tmp_path: Path) -> None:
     assert (code, "9" in said) == (2, True), said
 
 
+def test_reports_of_the_newest_passes_are_kept(state: State, tmp_path: Path) -> None:
+    """Each in its own folder; the newest one also where it always is."""
+    folder = tmp_path / "r"
+    foreign = folder / "pass-1" / "note.txt"
+    for number in (1, 2, 3):
+        if number > 1:
+            state.sql("UPDATE passes SET id = ?", (number,))
+        code, said = run(state, "--report", str(folder), "--keep", "2")
+        assert (code, said) == (0, f"The report is in {folder}/report.html\n")
+        if number == 1:
+            foreign.touch()
+    kept = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    assert kept == [
+        "pass-1/note.txt",
+        "pass-2/report.html",
+        "pass-2/report.json",
+        "pass-3/report.html",
+        "pass-3/report.json",
+        "report.html",
+        "report.json",
+    ]
+    newest = (folder / "report.html").read_bytes()
+    assert (folder / "pass-3" / "report.html").read_bytes() == newest
+
+
+@pytest.mark.parametrize(
+    "options", [["--keep", "3"], ["--report", "r", "--keep", "-1"]]
+)
+def test_how_many_are_kept_is_checked(state: State, options: list[str]) -> None:
+    """Status 2 and a sentence."""
+    code, said = run(state, *options)
+    assert (code, "--keep N goes with --report" in said) == (2, True), said
+
+
 def test_an_address_that_is_not_ours(state: State) -> None:
     """Status 2."""
     code, said = run(state, "--host", "203.0.113.1", "--port", "0")

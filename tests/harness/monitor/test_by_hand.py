@@ -1,7 +1,7 @@
 """What a person does about the worker script: `--apply`, `--rollback`; with files."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ import pytest
 from auto_monitor import fix_applier
 from auto_monitor.fix_applier import FixRefused, NothingToRollBack, Workshop, digest
 from auto_monitor.model import HistoryEntry
-from auto_monitor.patch.sandbox import Unavailable
 from auto_monitor.record.evidence import propose
 from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.repair import by_hand
@@ -17,24 +16,10 @@ from common.clock import utc_now
 from common.files import durable
 from tests.support.monitor.editkit import SCRIPT, as_strings
 from tests.support.monitor.editkit import workshop as made_workshop
+from tests.support.monitor.quickshop import NEW, OLD, Quick
 
 SHIPPED = SCRIPT.read_text("utf-8")
-OLD = "        limit = min(self.options.batch_size, share)"
-NEW = "        limit = max(1, min(self.options.batch_size, share))"
 CHANGED = SHIPPED.replace(OLD, NEW)
-
-
-@dataclass(frozen=True, slots=True)
-class Quick(Workshop):
-    """A workshop whose gate lets everything through, or cannot be had."""
-
-    unavailable: bool = False
-
-    def gate(self, path: Path) -> str:
-        """Nothing is run."""
-        if self.unavailable:
-            raise Unavailable("no sandbox can be made here: the kernel refuses")
-        return "passed the gate"
 
 
 @pytest.fixture

@@ -746,6 +746,7 @@ def test_a_closed_pass_ends_with_0() -> None:
     assert made.alerts.told[0].startswith("Pass 7 closed: discovered 100")
     assert made.state_file.kept is not None
     assert made.state_file.kept.ended == "completed"
+    assert made.pages == ["completed"]
 
 
 def test_every_worker_ended_for_good() -> None:
@@ -755,6 +756,7 @@ def test_every_worker_ended_for_good() -> None:
     made.processes.end(2, 4)
     assert made.rounds(2)
     assert made.monitor.exit_code == 4
+    assert (made.pages, made.reports) == (["failed"], [])
 
 
 def test_the_time_is_up() -> None:
@@ -766,6 +768,38 @@ def test_the_time_is_up() -> None:
     assert made.rounds(6)
     assert made.monitor.exit_code == 6
     assert made.processes.alive == {}
+    assert (made.pages, len(made.reports)) == (["out of time"], 1)
+
+
+def test_every_worker_has_done_what_the_limit_allows() -> None:
+    """The pass stays open, and nobody is started again; the same as they did: 0."""
+    made = begun(2)
+    made.processes.end(1, 0)
+    assert not made.rounds(2)
+    made.processes.end(2, 0)
+    assert made.rounds(2)
+    assert (made.monitor.exit_code, len(made.processes.started)) == (0, 2)
+    assert (made.pages, len(made.reports)) == (["limit reached"], 1)
+    assert any("--limit" in line for line in made.said.lines)
+
+
+def test_the_last_worker_closes_the_pass_while_it_is_looked_at() -> None:
+    """Then it has ended well, whatever was read of the ledger before."""
+    made = begun(1)
+    made.processes.end(1, 0)
+    newest, made.ledger.found = made.ledger.found, CLOSED
+    seen = [newest]
+    made.monitor.totals = lambda: seen.pop() if seen else CLOSED  # type: ignore[method-assign]
+    assert not made.rounds(1)
+    assert made.rounds(1)
+    assert made.pages == ["completed"]
+
+
+def test_somebody_stops_it() -> None:
+    """The page says so; a report would take too long."""
+    made = begun(1)
+    made.monitor.stopped()
+    assert (made.pages, made.reports) == (["stopped"], [])
 
 
 def test_no_pass_is_open() -> None:
@@ -783,6 +817,8 @@ def test_a_dry_run_touches_nothing() -> None:
     before, kept = len(made.processes.started), made.state_file.kept
     made.new_monitor(dry_run=True).begin()
     made.rounds(10)
+    made.monitor.stopped()
+    assert made.pages == []
     assert len(made.processes.started) == before
     assert (made.entries(), made.state_file.kept, made.processes.stopped) == (
         [],
@@ -792,3 +828,24 @@ def test_a_dry_run_touches_nothing() -> None:
     assert any(
         line.startswith("Would do: Restarting worker 2") for line in made.said.lines
     )
+
+
+def test_a_code_fix_of_an_earlier_version_is_told_once() -> None:
+    """An alert; the next monitor only shows it, until the file is gone; another one is
+    told again."""
+    made = begun()
+    made.script.kept = ["worker.py.aaa.before-update"]
+    made.rounds(3)
+    (told,) = made.alerts.told
+    assert "monitor.py --apply worker.py.aaa.before-update tries it" in told
+    assert made.monitor.memory.state.changed_script == told
+    made.new_monitor().begin()
+    made.rounds(2)
+    assert made.alerts.told == [told]
+    made.script.kept.append("worker.py.bbb.before-update")
+    made.rounds(2)
+    assert len(made.alerts.told) == 2
+    made.script.kept = []
+    made.rounds(2)
+    assert made.monitor.memory.state.changed_script == ""
+    assert len(made.alerts.told) == 2

@@ -23,6 +23,9 @@ def test_a_replaced_file_replaces_its_source(
     for number in (1, 2):
         calibre.replace_file(library, number, epub(number + 10))
     assert workers.run(library.root, shelf, **FAST)[0] == 0
+    newest = totals.read(workers.state_dir / LEDGER_NAME)
+    assert newest is not None
+    assert newest.replaced == 2
     there = look(shelf.data_dir)
     third = library.file(3).read_bytes()
     assert troubles(there, [epub(11), epub(12), third]) == []

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
-from dashboard.report.report import collect, render
+from auto_monitor.cli import end, end_text
+from dashboard.report.page import render
+from dashboard.report.report import collect
 from migration.ledger import totals
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables.notices import NoticeKind
 from migration.state_files import logs, not_carried
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.progress import report
 from tests.support.environment import FIXTURES
 from tests.support.libraries.librarykit import Library, Made, epub
 from tests.support.servers.inprocess import LocalShelf, LocalWorkers
@@ -233,20 +233,21 @@ def test_the_plain_book_is_not_mentioned(odd: tuple[Odd, LocalWorkers, Shelf]) -
 def test_summary_report_and_log_count_the_same(
     odd: tuple[Odd, LocalWorkers, Shelf],
 ) -> None:
-    """The totals, the table at the end, the lines of the log's end, the page and its
+    """The totals, the page at the end, the lines of the log's end, the page and its
     JSON."""
     case, workers, _shelf = odd
     found = totals.read(workers.state_dir / LEDGER_NAME)
     assert found is not None
     assert dict(found.noticed) == {kind.value: n for kind, n in NOTICED.items()}
     assert dict(found.failed) == {"missing": 1}
-    text = io.StringIO()
-    Console(file=text, width=100).print(report.summary(found, datetime.now(tz=UTC)))
+    shown = end.read(workers.state_dir, datetime.now(tz=UTC))
+    assert shown is not None
+    text = end_text.as_text(shown)
     value: Any = collect(workers.state_dir, datetime.now(tz=UTC))
-    ends = [line.message for line in lines(workers.state_dir) if " × " in line.message]
+    said = [line.message for line in lines(workers.state_dir) if " × " in line.message]
     for kind, n in NOTICED.items():
-        assert kind.value in text.getvalue()
-        assert [end for end in ends if end.startswith(f"{n} × {kind.value} (which: ")]
+        assert f"  {n} {kind.value}: " in text
+        assert [one for one in said if one.startswith(f"{n} × {kind.value} (which: ")]
     assert (value["noticed"], value["notices_complete"]) == (dict(found.noticed), True)
     listed = {(row["book_id"], row["what"]) for row in value["notices"]}
     assert (case.id["conflict"], NoticeKind.CONFLICTED.value) in listed

@@ -179,6 +179,10 @@ def test_the_limit_ends_the_work(make: Callable[..., WorkerHarness]) -> None:
     worker = make(6, "--limit", "2")
     assert worker.run() is ExitCode.OK
     assert worker.counts.uploaded == 2
+    said = (
+        "--limit allows are done; the pass stays open with 4 of 6 files to do, the next"
+    )
+    assert worker.said(said) == 1
 
 
 def test_the_time_is_up(make: Callable[..., WorkerHarness]) -> None:
@@ -194,7 +198,10 @@ def test_the_time_is_up(make: Callable[..., WorkerHarness]) -> None:
     worker.client.on_upload = slow
     assert worker.run() is ExitCode.PENDING
     assert worker.counts.uploaded == 2
-    assert worker.said("The time is up (--max-duration)") == 1
+    said = (
+        "The time is up (--max-duration); the pass stays open with 4 of 6 files to do"
+    )
+    assert worker.said(said) == 1
 
 
 @pytest.mark.parametrize("request_", ["create", "attach"])

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import distributed
 import psutil
 import pytest
 
 from benchmarks.faults import cluster
+from common.clock import utc_now
+from deploy import cluster_certificates
+from deploy.cluster_certificates import ROLES, ensure
 from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
@@ -397,31 +399,13 @@ def test_without_dask_the_option_says_what_to_install(
     assert without.returncode == 0
 
 
-def certificates(folder: Path) -> dict[str, str]:
-    """A pair for every role, and Dask's settings that name it; Dask itself makes one
-    for `local:N` like this."""
-    folder.mkdir()
-    made = distributed.Security.temporary()
-    (folder / "ca.pem").write_text(made.tls_ca_file)
-    (folder / "pair.pem").write_text(made.tls_client_key + made.tls_client_cert)
-    prefix = "DASK_DISTRIBUTED__COMM__TLS__"
-    pairs = {
-        f"{prefix}{role}__CERT": str(folder / "pair.pem")
-        for role in ("SCHEDULER", "WORKER", "CLIENT")
-    }
-    return {
-        f"{prefix}CA_FILE": str(folder / "ca.pem"),
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-        **pairs,
-    }
-
-
 def test_with_tls_only_who_has_a_certificate_may_work(
     tmp_path: Path, shelf: Shelf, workers: Workers
 ) -> None:
-    """All by Dask's own settings, as docs/cluster.md has them."""
+    """With certificates made by our command, by Dask's own settings as it prints them."""
     library, contents = library_of(tmp_path, 10)
-    settings = certificates(tmp_path / "tls")
+    ensure(tmp_path / "tls", tmp_path / "authority", utc_now())
+    settings = cluster_certificates.settings(tmp_path / "tls", *ROLES)
     dask = DaskCluster(tmp_path / "dask", protocol="tls")
     try:
         dask.start_scheduler(environment=settings)

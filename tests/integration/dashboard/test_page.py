@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WatchRecord
+from dashboard.report import report
 from migration.ledger.scope import Scope
 from migration.model import BookId, Counts, FileId, Phase
 from tests.support.environment import end
@@ -153,6 +154,50 @@ def test_the_selection_of_a_pass_is_shown(
     state.sql("UPDATE passes SET selection = ?", (scope.text(),))
     show(chrome, boards(state.folder))
     wait(chrome, lambda page: "160 of 200 books" in text_of(page, "#facts"))
+    assert troubles(chrome) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_end_comes_first_when_it_has_ended(
+    tmp_path: Path, chrome: Chrome, boards: Callable[[Path], Started], dark: bool
+) -> None:
+    """With the shelf as a link, remedies, commands, and the reports that are kept;
+    hostile names are text, and axe finds nothing."""
+    colours(chrome, dark=dark)
+    state = State(tmp_path / "state")
+    state.counts(Counts(10, 7, 1, 0, 2, 0), 5_000_000)
+    state.failed(2)
+    state.worker(1, phase=Phase.COMPLETED)
+    state.sql(
+        "INSERT INTO tallies (pass_id, kind, name, n) VALUES (1, 'failed', 'empty', 2), "
+        "(1, 'not_carried', ?, 1)",
+        (f"#{HOSTILE[0]}",),
+    )
+    board = boards(state.folder)
+    show(chrome, board)
+    wait(chrome, lambda page: "Not done" in text_of(page, "#end-title"))
+    assert not chrome.find_element(By.ID, "reports").is_displayed()
+    state.sql("UPDATE passes SET closed_at = ?", (state.now.isoformat(),))
+    report.write(state.folder, state.folder / "report", state.now, keep=20)
+    wait(chrome, lambda page: "Done" in text_of(page, "#end-title").split(",")[0])
+    body = text_of(chrome, "#end-body")
+    for words in (
+        "What to do: replace it in Calibre.",
+        f"#{HOSTILE[0]}: 1 book",
+        "./migrate retry --state-dir",
+    ):
+        assert words in body
+    shelf = chrome.find_element(By.CSS_SELECTOR, "#end-body a")
+    assert shelf.get_attribute("href") == "http://127.0.0.1:1/"
+    assert violations(chrome) == []
+    for size in (WIDE, PHONE):
+        resize(chrome, size)
+        assert chrome.execute_script(
+            "return document.documentElement.scrollWidth <= innerWidth"
+        ), size
+    chrome.find_element(By.LINK_TEXT, "Pass 1").click()
+    # No script runs there, so axe cannot look at it.
+    wait(chrome, lambda page: page.title == "Migration report, pass 1")
     assert troubles(chrome) == []
 
 

@@ -28,6 +28,8 @@ SCRIPT = PROJECT / "deploy" / "install_docker_compose_simple.sh"
 #: A plugin that answers as the real one does when it is called by itself.
 PLUGIN = b'#!/bin/sh\n[ "$1 $2" = "version --short" ] && echo 2.40.3\n'
 RELEASE = "/v2.40.3/docker-compose-linux-x86_64"
+BUILDX = b'#!/bin/sh\n[ "$1" = version ] && echo github.com/docker/buildx v0.30.1 abc\n'
+BUILDX_RELEASE = "/v0.30.1/buildx-v0.30.1.linux-amd64"
 ARCHITECTURES = {
     "x86_64": "x86_64",
     "amd64": "x86_64",
@@ -41,10 +43,14 @@ ARCHITECTURES = {
 }
 
 
+def sha256(body: bytes) -> str:
+    """As the script is given it."""
+    return hashlib.sha256(body).hexdigest()
+
+
 def published(path: str, body: bytes = PLUGIN) -> dict[str, bytes]:
-    """A release file and its checksum, as GitHub has them."""
-    line = f"{hashlib.sha256(body).hexdigest()} *{path.rpartition('/')[2]}\n"
-    return {path: body, f"{path}.sha256": line.encode()}
+    """A release file, and buildx."""
+    return {path: body, BUILDX_RELEASE: BUILDX}
 
 
 @dataclass
@@ -55,19 +61,33 @@ class Place:
     web: Web
     dir: Path
 
-    def install(self, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    def install_both(
+        self, *options: str, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Runs the script on a machine that says it is an x86_64."""
         environment = {
             "DOCKER_COMPOSE_URL": self.web.url,
+            "DOCKER_COMPOSE_SHA256": sha256(PLUGIN),
+            "DOCKER_BUILDX_URL": self.web.url,
+            "DOCKER_BUILDX_SHA256": sha256(BUILDX),
             "DOCKER_COMPOSE_DIR": str(self.dir),
             "MACHINE": "x86_64",
         }
         return run([str(SCRIPT), *options], self.tools, **{**environment, **more})
 
+    def install(self, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """The same without buildx."""
+        return self.install_both(*options, "--without-buildx", **more)
+
     @property
     def plugin(self) -> Path:
         """The plugin's file."""
         return self.dir / "docker-compose"
+
+    @property
+    def buildx(self) -> Path:
+        """The other plugin's."""
+        return self.dir / "docker-buildx"
 
     def untouched(self) -> bool:
         """Is nothing in the folder?"""
@@ -104,14 +124,14 @@ def either(bare: Place, request: pytest.FixtureRequest) -> Place:
 
 
 def test_it_is_installed(either: Place) -> None:
-    """The published bytes, mode 755, nothing else in the folder; the checksum was asked
-    for first."""
+    """The published bytes, mode 755, nothing else in the folder; the server is not asked
+    for a checksum."""
     done = either.install()
     assert (done.returncode, done.stderr) == (0, "")
     assert either.plugin.read_bytes() == PLUGIN
     assert either.plugin.stat().st_mode & 0o777 == 0o755
     assert list(either.dir.iterdir()) == [either.plugin]
-    assert either.web.asked == [f"{RELEASE}.sha256", RELEASE]
+    assert either.web.asked == [RELEASE]
     assert f"Installed {either.plugin}, version 2.40.3" in done.stdout
 
 
@@ -166,18 +186,59 @@ def test_a_wrong_checksum(either: Place) -> None:
     either.web.files[RELEASE] = PLUGIN + b"# and more\n"
     done = either.install()
     assert done.returncode == 1
-    assert hashlib.sha256(PLUGIN).hexdigest() in done.stderr
-    assert hashlib.sha256(PLUGIN + b"# and more\n").hexdigest() in done.stderr
+    assert sha256(PLUGIN) in done.stderr
+    assert sha256(PLUGIN + b"# and more\n") in done.stderr
     assert [path.read_bytes() for path in either.dir.iterdir()] == [older]
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>sign in</html>", b"abc *x\n", b"z" * 64])
-def test_a_checksum_file_that_holds_none(place: Place, text: bytes) -> None:
-    """Nothing is believed."""
-    place.web.files[f"{RELEASE}.sha256"] = text
-    done = place.install()
-    assert (done.returncode, "holds no SHA-256 checksum" in done.stderr) == (1, True)
+def test_a_server_that_vouches_for_itself(place: Place) -> None:
+    """The program and the checksum beside it were both replaced: it is the script's that
+    counts."""
+    other = PLUGIN + b"# and more\n"
+    place.web.files[RELEASE] = other
+    place.web.files[f"{RELEASE}.sha256"] = f"{sha256(other)} *x\n".encode()
+    done = place.install(DOCKER_COMPOSE_SHA256="")
+    pinned = "dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372"
+    assert (done.returncode, f"instead of {pinned}" in done.stderr) == (1, True)
     assert place.untouched()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--version", "2.39.1"], "no checksum of compose 2.39.1 for linux-x86_64"),
+        (["--arch", "riscv64", "--version", "2.40"], "of compose 2.40 for linux-risc"),
+        (["--sha256", "abc"], "--sha256 'abc' is no SHA-256 checksum"),
+        (["--sha256", "z" * 64], "is no SHA-256 checksum"),
+    ],
+    ids=["version", "machine", "short", "no digits"],
+)
+def test_without_a_checksum_nothing_is_downloaded(
+    place: Place, options: list[str], said: str
+) -> None:
+    """Of a version that the script does not know, a person has to give it."""
+    done = place.install(*options, DOCKER_COMPOSE_SHA256="")
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert place.web.asked == []
+    assert not place.dir.exists()
+
+
+def test_the_checksums_in_the_script(place: Place) -> None:
+    """One for every machine, of the versions that are installed by default."""
+    rows = [line.split() for line in place.install_both("--pins").stdout.splitlines()]
+    assert all(len(row) == 4 and len(row[3]) == 64 for row in rows)
+    assert len({row[3] for row in rows}) == len(rows)
+    assert {
+        row[2] for row in rows if row[:2] == ["compose", "2.40.3"] and row[2][0] == "l"
+    } == {f"linux-{name}" for name in set(ARCHITECTURES.values())}
+    for machine in set(ARCHITECTURES.values()):
+        done = place.install_both(
+            "--dry-run",
+            MACHINE=machine,
+            DOCKER_COMPOSE_SHA256="",
+            DOCKER_BUILDX_SHA256="",
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_half_a_download(either: Place) -> None:
@@ -206,10 +267,7 @@ def test_a_version_that_does_not_exist(either: Place) -> None:
     """404: the address and what may be wrong."""
     done = either.install("--version", "9.9.9")
     assert done.returncode == 1
-    assert (
-        "docker-compose-linux-x86_64.sha256 (404): is version 9.9.9 right"
-        in done.stderr
-    )
+    assert "docker-compose-linux-x86_64 (404): is version 9.9.9 right" in done.stderr
     assert either.untouched()
 
 
@@ -224,8 +282,9 @@ def test_a_server_that_cannot_be_reached(place: Place) -> None:
 
 def test_a_program_of_another_machine(place: Place) -> None:
     """The checksum is right, but it does not run here: it does not get into place."""
-    place.web.files = published(RELEASE, b"\x7fELF\x02\x01\x01 for something else")
-    done = place.install()
+    other = b"\x7fELF\x02\x01\x01 for something else"
+    place.web.files = published(RELEASE, other)
+    done = place.install("--sha256", sha256(other))
     assert (done.returncode, "does not run on this machine" in done.stderr) == (1, True)
     assert place.untouched()
 
@@ -269,6 +328,51 @@ def test_a_broken_one_is_replaced(place: Place) -> None:
     assert place.plugin.read_bytes() == PLUGIN
 
 
+#: What buildx says of itself, and whether this Compose can build with it.
+VERSIONS = {
+    "github.com/docker/buildx v0.17.0 abc": True,
+    "github.com/docker/buildx 0.30.1-desktop.1 abc": True,
+    "github.com/docker/buildx v1.0.0 abc": True,
+    "github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3": False,
+    "github.com/docker/buildx v0.9.1 abc": False,
+    "no idea": False,
+}
+
+
+def test_buildx_comes_along(either: Place) -> None:
+    """Both, each compared with its own checksum."""
+    done = either.install_both()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (either.plugin.read_bytes(), either.buildx.read_bytes()) == (PLUGIN, BUILDX)
+    assert either.buildx.stat().st_mode & 0o777 == 0o755
+    assert len(list(either.dir.iterdir())) == 2
+    assert either.web.asked == [RELEASE, BUILDX_RELEASE]
+    assert f"Installed {either.buildx}, version 0.30.1" in done.stdout
+
+
+@pytest.mark.parametrize("said", VERSIONS)
+def test_a_buildx_that_is_too_old_is_replaced(place: Place, said: str) -> None:
+    """Below 0.17 Compose refuses to build; one that will do is left alone."""
+    program(place.plugin, "echo 2.20.0")
+    older = program(place.buildx, f'echo "{said}"').read_bytes()
+    done = place.install_both()
+    if VERSIONS[said]:
+        assert (done.returncode, "nothing was done" in done.stderr) == (3, True)
+        assert place.buildx.read_bytes() == older
+    else:
+        assert (done.returncode, place.buildx.read_bytes()) == (0, BUILDX)
+        assert "docker-compose is there already, version 2.20.0" in done.stdout
+    assert place.plugin.read_bytes() != PLUGIN
+
+
+def test_a_wrong_buildx_is_not_installed(place: Place) -> None:
+    """Compose is in place by then; the status says that something is missing."""
+    place.web.files[BUILDX_RELEASE] = BUILDX + b"# and more\n"
+    done = place.install_both()
+    assert (done.returncode, "buildx was not installed" in done.stderr) == (1, True)
+    assert list(place.dir.iterdir()) == [place.plugin]
+
+
 def test_a_dry_run(place: Place) -> None:
     """Says from where to where; asks and writes nothing."""
     done = place.install("--dry-run")
@@ -295,6 +399,7 @@ def test_without_curl_and_wget(bare: Place) -> None:
         ["--version"],
         ["--version", "../x"],
         ["--url", "ftp://x"],
+        ["--buildx-version", "latest!"],
         ["--please"],
         ["more"],
     ],
@@ -319,6 +424,10 @@ def test_the_help() -> None:
         "--dir",
         "--arch",
         "--url",
+        "--sha256",
+        "--buildx-version",
+        "--without-buildx",
+        "--pins",
         "--force",
         "--dry-run",
         "2.40.3",
@@ -341,7 +450,9 @@ def test_as_an_ordinary_user(place: Place) -> None:
         (folder / "rooted").mkdir(mode=0o555)
         if os.geteuid() == 0:
             os.chown(home, NOBODY, NOBODY)
-        command = nobody([str(folder / "deploy" / SCRIPT.name), "--url", place.web.url])
+        script = str(folder / "deploy" / SCRIPT.name)
+        command = nobody([script, "--url", place.web.url, "--sha256", sha256(PLUGIN)])
+        command.append("--without-buildx")
         more = {"HOME": str(home), "MACHINE": "x86_64"}
         assert run(command, folder / "bin", **more).returncode == 0
         assert (

@@ -3,16 +3,20 @@ started."""
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from deploy.host.children import CannotStart, ServerNotStarted
+from deploy.host.embedded import Port, embedded_server
+from migration.state_files import embedded
 from tests.support.environment import PROJECT, clean_environment, end
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.migration.workerkit import wait_for
@@ -155,6 +159,39 @@ def test_ctrl_c_leaves_nothing(start: Start) -> None:
             end(process)
     assert process.returncode == 130, out + said
     wait_for(lambda: start.ours() == [])
+
+
+# The server is to outlive whoever starts it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_embedded_server_and_its_port(tmp_path: Path) -> None:
+    """It keeps the port it has; where another program has it, it takes another, tells
+    and is known by both. Who asks for a port gets it or a sentence."""
+    said: list[str] = []
+    data_dir, around = tmp_path / "bookshelf", clean_environment()
+    with ExitStack() as undo:
+        url = embedded_server(data_dir, around, undo, Port(0, said.append))[0]
+        again = embedded_server(data_dir, around, undo, Port(None, said.append))[0]
+        with pytest.raises(CannotStart, match="then start it with --embedded-port 1"):
+            embedded_server(data_dir, around, undo, Port(1, said.append))
+    assert (again, said) == (url, [])
+    with socket.create_server(("127.0.0.1", int(url.rpartition(":")[2]))) as taken:
+        asked = taken.getsockname()[1]
+        for port in (Port(asked, said.append), None):
+            with (
+                pytest.raises(ServerNotStarted, match=f"port {asked} is taken"),
+                ExitStack() as undo,
+            ):
+                embedded_server(data_dir, around, undo, port)
+        with ExitStack() as undo:
+            moved = embedded_server(data_dir, around, undo, Port(0, said.append))[0]
+    assert said == [
+        f"Port {asked} is taken by another program: the embedded server listens on "
+        f"{moved}."
+    ]
+    assert embedded.urls(data_dir) == (url, moved)
+    assert embedded.moved(data_dir, url)
+    assert not embedded.moved(data_dir, moved)
+    assert not embedded.moved(data_dir, "http://127.0.0.1:1")
 
 
 def test_what_ran_before_goes_on(start: Start) -> None:

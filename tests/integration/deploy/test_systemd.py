@@ -15,6 +15,7 @@ import pytest
 from auto_monitor import config
 from auto_monitor.decide.detection import FOR_GOOD
 from auto_monitor.observe.disk import LOOK_SECONDS
+from common.sd_notify import SETTINGS_FILE
 from tests.support.environment import PROJECT, clean_environment, end, needs
 from tests.support.machine.servicekit import Manager
 from tests.support.migration.workerkit import wait_for
@@ -111,12 +112,42 @@ def test_little_is_exposed(installed: Path, unit: str) -> None:
     )
 
 
-def test_the_monitor_is_not_restarted_where_that_cannot_help() -> None:
+@pytest.mark.parametrize("unit", [MONITOR, WATCH])
+def test_the_monitor_is_not_restarted_where_that_cannot_help(unit: str) -> None:
     """By the statuses that the monitor itself takes as final."""
     assert {
-        int(word) for word in setting(MONITOR, "RestartPreventExitStatus").split()
+        int(word) for word in setting(unit, "RestartPreventExitStatus").split()
     } == FOR_GOOD
-    assert setting(MONITOR, "Restart") == "on-failure"
+    assert setting(unit, "Restart") == "on-failure"
+
+
+@pytest.mark.parametrize("unit", list(EXPOSURE))
+def test_a_service_without_settings_says_so_once(unit: str, tmp_path: Path) -> None:
+    """One sentence that names the file, and a status after which systemd does not try
+    again; what the unit starts is started."""
+    text = (UNITS / unit).read_text("utf-8")
+    file = setting(unit, "EnvironmentFile").removeprefix("-")
+    assert f"Environment={SETTINGS_FILE}={file}" in text.splitlines()
+    environment = clean_environment(
+        STATE_DIR=str(tmp_path),
+        BOOKSHELF_DATA_DIR=str(tmp_path),
+        **{SETTINGS_FILE: str(tmp_path / "none.env")},
+    )
+    command = setting(unit, "ExecStart").split()[1:]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert str(done.returncode) in setting(unit, "RestartPreventExitStatus").split()
+    (line,) = done.stderr.splitlines()
+    assert f"there is no {tmp_path}/none.env, the settings of this service" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_watch_is_the_monitor_that_stays() -> None:

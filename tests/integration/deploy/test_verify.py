@@ -33,6 +33,8 @@ case "$*" in
     [ -z "$NO_ENGINE" ] || { echo "$NO_ENGINE" >&2; exit 1; }
     echo 28.2.2 ;;
 "info --format {{.DockerRootDir}}") echo "$ROOT" ;;
+"buildx version")
+    echo "github.com/docker/buildx ${BUILDX-v0.30.1} 9e66234" && [ -n "${BUILDX-x}" ] ;;
 "compose version --short") [ -z "$NO_PLUGIN" ] || exit 1; echo "${PLUGIN:-2.40.3}" ;;
 "compose --file $FILE --profile * config --quiet")
     [ -z "$NO_CONFIG" ] || { echo "$NO_CONFIG" >&2; exit 15; } ;;
@@ -86,20 +88,7 @@ class Host:
         assert done.returncode == any(
             word == "FAILED" for _what, word, _text in found
         ), done.stdout
-        return {
-            what: (word, text) for what, word, text in found if not taken_here(what)
-        }
-
-
-def taken_here(what: str) -> bool:
-    """Is it about a default port that something else uses on the machine that runs the
-    tests?"""
-    match = re.fullmatch(r"port (5000|5433)", what)
-    if match is None:
-        return False
-    with closing(socket.socket()) as probe:
-        probe.settimeout(5)
-        return probe.connect_ex(("127.0.0.1", int(match[1]))) == 0
+        return {what: (word, text) for what, word, text in found}
 
 
 @pytest.fixture
@@ -137,13 +126,14 @@ def test_all_is_well(host: Host, free_port: int) -> None:
     wanted = {
         "engine",
         "plugin",
+        "buildx",
         "config",
         f"port {free_port}",
         "data root",
         "leftovers",
         "space",
     }
-    assert {what for what in found if what not in ("port 5000", "port 5433")} == wanted
+    assert set(found) == wanted
     assert found["engine"] == ("ok", "Docker 28.2.2 answers")
 
 
@@ -180,6 +170,7 @@ def test_no_docker_at_all(host: Host) -> None:
     assert {what for what, (word, _text) in found.items() if word == "FAILED"} == {
         "engine",
         "plugin",
+        "buildx",
     }
 
 
@@ -215,6 +206,46 @@ def test_the_old_program_beside_it(host: Host) -> None:
     """A warning, because it fails with Python 3.12."""
     program(host.tools / "docker-compose", "echo 1.29.2")
     assert "docker-compose 1.29.2 is of the old kind" in host.verify().stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            "ModuleNotFoundError: No module named 'distutils'",
+            "it is of the old kind, which does not run on Python 3.12 (distutils)",
+        ),
+        ("no such luck", "no such luck"),
+        ("", "it says nothing"),
+    ],
+)
+def test_the_old_program_is_broken(host: Host, said: str, why: str) -> None:
+    """It says so only on its standard error, with a status."""
+    program(host.tools / "docker-compose", f'echo "{said}" >&2; exit 1')
+    assert f"docker-compose is broken: {why}; remove it" in host.verify().stdout
+
+
+#: buildx, Compose, what is said of them.
+BUILDX = [
+    ("v0.17.0", "2.40.3", "ok", "0.17.0"),
+    ("0.30.1-desktop.1", "5.0.0", "ok", "0.30.1-desktop.1"),
+    ("v1.0.0", "2.40.3", "ok", "1.0.0"),
+    ("0.13.1+ds1", "2.40.3", "FAILED", "0.13.1+ds1; Compose 2.40.3 builds images only"),
+    ("0.13.1+ds1", "5.0.0", "FAILED", "Compose 5.0.0 builds images only with 0.17"),
+    ("", "2.40.2", "FAILED", "`docker buildx` does not work; Compose 2.40.2 builds"),
+    ("0.13.1+ds1", "2.40.1", "warning", "0.13.1+ds1; Compose 2.40.1 does without"),
+    ("", "2.26.1-4", "warning", "not there; Compose 2.26.1-4 does without"),
+]
+
+
+@pytest.mark.parametrize(("buildx", "plugin", "word", "said"), BUILDX)
+def test_buildx(host: Host, buildx: str, plugin: str, word: str, said: str) -> None:
+    """Debian 13's is too old for the Compose that our installer puts beside it."""
+    host.more |= {"BUILDX": buildx, "PLUGIN": plugin}
+    found = host.says()["buildx"]
+    assert found[0] == word
+    assert said in found[1]
+    assert word == "ok" or "install_docker_compose_simple.sh" in found[1]
 
 
 def test_a_file_that_is_not_valid(host: Host) -> None:
@@ -276,6 +307,33 @@ def test_a_port_that_the_file_publishes_is_taken(host: Host, port: int) -> None:
         f'services:\n  a:\n    ports:\n      - published: "1"\n        published: "{port}"\n'
     )
     assert host.says()[f"port {port}"][0] == "FAILED"
+
+
+def test_the_ports_of_a_file_that_lacks_a_setting(host: Host, port: int) -> None:
+    """Compose cannot tell them then; the file can."""
+    host.file.write_text(
+        f'x:\n  - "127.0.0.1:${{OUR_PORT_ON_HOST:-{port}}}:6006"\n  - "x:${{NO:-y}}"\n'
+    )
+    host.more["NO_CONFIG"] = "required variable A is missing a value"
+    found = host.says()
+    assert found[f"port {port}"][0] == "FAILED"
+    assert [what for what in found if what.startswith("port ")] == [f"port {port}"]
+
+
+def test_the_ports_are_ours(host: Host) -> None:
+    """Those of docker-compose.yml in the checkout, and no others."""
+    ours = (PROJECT / "docker-compose.yml").read_text("utf-8")
+    host.file.write_text(ours)
+    host.more["NO_CONFIG"] = "required variable CALIBRE_LIBRARY is missing a value"
+    shown = {
+        int(what.removeprefix("port "))
+        for line in host.verify().stdout.splitlines()
+        if (what := line.split(maxsplit=1)[1].partition(":")[0]).startswith("port ")
+    }
+    assert shown == {
+        int(number) for number in re.findall(r"_ON_HOST:-(\d+)\}:\d+", ours)
+    }
+    assert {5433, 6006, 8080, 8765} <= shown
 
 
 def test_the_program_that_holds_a_port_is_named(host: Host, port: int) -> None:

@@ -512,6 +512,11 @@ class FakeScript:
         return Path(candidate.name)
 
     advice: str = "monitor.py --diff shows it"
+    kept: list[str] = field(default_factory=list)
+
+    def given_way(self) -> list[str]:
+        """As set."""
+        return list(self.kept)
 
     def promote(self, candidate: Candidate) -> None:
         """As the real one: repeatable, and never over somebody else's."""
@@ -658,6 +663,8 @@ class Harness:
             neighbour.all = self.writes
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
+        #: The monitor's last word whenever a page about the end was asked for.
+        self.pages: list[str] = []
         self.diagnoser = diagnoser
         self.settings = Settings(
             Path("library"),
@@ -674,6 +681,11 @@ class Harness:
         )
         self.said, self.done = _Lines(), _Lines()
         self.monitor = self.new_monitor()
+
+    def page(self) -> None:
+        """Notes that the page about the end was asked for."""
+        kept = self.state_file.kept
+        self.pages.append("" if kept is None else kept.ended)
 
     def new_monitor(self, *, dry_run: bool = False) -> Monitor:
         """Another monitor on what is left."""
@@ -703,6 +715,7 @@ class Harness:
                 self.opener,
                 lambda: self.reports.append(self.clock()),
                 self.comparer,
+                self.page,
             ),
             diagnoser=self.diagnoser,
         )

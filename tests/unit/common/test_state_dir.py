@@ -17,6 +17,7 @@ from common.state_dir import (
     directory_name,
     meant,
     option,
+    same_server,
     state_root,
 )
 
@@ -212,3 +213,23 @@ def test_several_that_run_are_listed_with_a_command_each() -> None:
     ]
     assert option(plain.state_dir) == "--state-dir /state/plain"
     assert "rests" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://localhost:6006", "http://127.0.0.1:6006/", True),
+        ("http://[::1]:6006", "http://LOCALHOST:6006", True),
+        ("http://localhost", "http://127.0.0.1:80", True),
+        ("http://localhost:6006", "http://127.0.0.1:6007", False),
+        ("http://localhost:6006", "https://127.0.0.1:6006", False),
+        ("http://localhost:6006/a", "http://127.0.0.1:6006/b", False),
+        ("http://nas:6006", "http://127.0.0.1:6006", False),
+        ("http://nas:6006", "http://NAS:6006/", True),
+        ("the embedded server", "the embedded server", True),
+        ("the embedded server", "http://localhost:6006", False),
+        ("", "http://localhost:6006", False),
+    ],
+)
+def test_names_of_one_server(one: str, other: str, same: bool) -> None:
+    assert same_server(one, other) is same_server(other, one) is same

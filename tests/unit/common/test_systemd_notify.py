@@ -6,10 +6,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from common.sd_notify import Notifier
+from common.sd_notify import SETTINGS_FILE, Notifier, settings_objection
 from tests.support.machine.servicekit import Manager
 
 
@@ -156,3 +157,16 @@ def test_what_the_environment_says(
 def test_no_environment_of_systemd() -> None:
     """Nothing to take, nothing to say."""
     assert Notifier.taken_from({}, 42).look_seconds is None
+
+
+def test_a_service_without_its_settings(tmp_path: Path) -> None:
+    """The file is named, and what it lacks; who is no service has nothing to say."""
+    file = tmp_path / "service.env"
+    environment = {SETTINGS_FILE: str(file)}
+    assert settings_objection({}, "CALIBRE_LIBRARY") == ""
+    said = settings_objection(environment, "CALIBRE_LIBRARY")
+    assert said.startswith(f"there is no {file}, the settings of this service")
+    assert "set CALIBRE_LIBRARY in it" in said
+    file.write_text("")
+    said = settings_objection(environment, "CALIBRE_LIBRARY")
+    assert said.startswith(f"CALIBRE_LIBRARY is not set in {file}")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.json_value import Json
 from dashboard.report.drawing import line_chart
-from dashboard.report.report import render
+from dashboard.report.page import render
 from tests.support.migration.statekit import HOSTILE
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -19,6 +19,35 @@ VALUE: dict[str, Json] = {
     "made_at": START.isoformat(),
     "library": HOSTILE[0],
     "server": "http://s",
+    "end": {
+        "pass_id": 1,
+        "mood": "partly",
+        "title": "Done: 3 files on your shelf; 1 file did not go",
+        "first": [HOSTILE[0]],
+        "shelf": "http://s",
+        "login": "/state/bookshelf/credentials",
+        "equation": "",
+        "pace": "",
+        "audit": "Read back from the server: all 3 changed books.",
+        "failures": [
+            {
+                "reason": "empty",
+                "n": 1,
+                "why": "it has 0 bytes",
+                "do": "replace it in Calibre",
+                "again": "in the next pass",
+                "meant": "",
+                "examples": [],
+            }
+        ],
+        "changed": [{"what": "books updated (title 1)", "n": 2, "do": ""}],
+        "not_carried": [{"what": HOSTILE[0], "n": 4, "do": ""}],
+        "noticed": [{"what": "book without files", "n": 1, "do": "nothing"}],
+        "next": [
+            {"what": "To try the failed files again", "command": "./migrate retry"}
+        ],
+        "report": "",
+    },
     "pass": {
         "id": 1,
         "opened_at": START.isoformat(),
@@ -117,12 +146,31 @@ VALUE: dict[str, Json] = {
 }
 
 
+def with_end(**changes: Json) -> dict[str, Json]:
+    """The value with another end."""
+    end = VALUE["end"]
+    assert isinstance(end, dict)
+    return VALUE | {"end": {**end, **changes}}
+
+
+def test_no_link_leads_elsewhere_than_to_a_server() -> None:
+    """An address of another kind is text."""
+    page = render(with_end(shelf="javascript:alert(1)"))
+    assert "href" not in page
+    assert "Your shelf: <bdi>javascript:alert(1)</bdi>" in page
+
+
+def test_a_report_without_an_end() -> None:
+    """As one is made of a ledger that cannot be read any more."""
+    assert "What did not go" not in render(VALUE | {"end": None})
+
+
 def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     """No script, no reference to anything; hostile text is text wherever it stands."""
     page = render(VALUE)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 12
-    assert re.findall(r'(?:src|href)="[^"]*"', page) == []
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 14
+    assert re.findall(r'(?:src|href)="[^"]*"', page) == ['href="http://s"']
     assert "url(" not in page
     assert page.count("<svg") == 3, "the disk could not be measured"
     assert "Proved row by row." in page
@@ -159,6 +207,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
             {"selection": {"words": "tag <b>", "books": 1200, "outside": 1160}},
             "Selection: <bdi>tag &lt;b&gt;</bdi>; 1,160 of 1,200 books are outside.",
         ),
+        (
+            {},
+            "<b>1 empty</b>. Why: it has 0 bytes. What to do: replace it in Calibre.",
+        ),
+        ({}, "To try the failed files again: <code>./migrate retry</code>"),
+        ({}, 'Your shelf: <a href="http://s" rel="noreferrer">http://s</a>; its login'),
+        ({}, "2 <bdi>books updated (title 1)</bdi>"),
+        ({}, "1 book without files: nothing"),
         ({"undoes": 3}, "It undid pass 3: nothing was migrated."),
         ({"undoes": 3, "deleted": {"ebook": 2}}, "Made by pass 3"),
         (

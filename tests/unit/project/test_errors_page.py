@@ -39,6 +39,7 @@ INTERNAL = {
     "NeedsRecovery": "the library is copied and recovered",
     "NotOurs": "`code_fixes` says it in full",
     "NotPassed": "FixRefused says its words",
+    "ReleaseMissing": "ScriptUnusable says its words",
     "Stopping": "ends a thread after a signal",
     "Unauthorized": "the client says LoginRefused, or logs in again",
     "_Overdue": "ResponseLost says its words",

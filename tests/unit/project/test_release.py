@@ -1,5 +1,6 @@
 """The released script, by its hash."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,34 @@ def pathlib_file() -> str:
     import pathlib
 
     return str(pathlib.__file__)
+
+
+def test_a_code_fix_is_listed_with_its_release(tmp_path: Path) -> None:
+    """Through all that are made on one another; once each; and what an older version
+    has listed, without one."""
+    script = tmp_path / "worker.py"
+    for before, text in (
+        (release.SHIPPED, "first"),
+        (sha("first"), "second"),
+        (sha("mine"), "of a script of one's own"),
+    ):
+        release.note_changed(script, sha(text), before)
+        release.note_changed(script, sha(text), before)
+    listed = tmp_path / ".worker.py.changed"
+    assert len(listed.read_text().splitlines()) == 3
+    listed.write_text(f"{listed.read_text()}{sha('older')}\n\n")
+    for text, made_for in (
+        ("first", release.SHIPPED),
+        ("second", release.SHIPPED),
+        ("of a script of one's own", release.OWN),
+        ("older", release.UNKNOWN),
+        ("somebody's", None),
+    ):
+        script.write_text(text)
+        assert release.made_for(script) == made_for
+        assert release.is_code_fix(script) is (made_for is not None)
+
+
+def sha(text: str) -> str:
+    """Of a script."""
+    return hashlib.sha256(text.encode()).hexdigest()

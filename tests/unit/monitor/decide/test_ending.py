@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.ending import Ending, Watched, ending
-from auto_monitor.model import Assessment, Health, WorkerRecord
+from auto_monitor.model import Assessment, Health, ProcessIdentity, WorkerRecord
 from migration.ledger.totals import Totals
 from migration.model import Counts
 
@@ -26,6 +26,12 @@ def ended(*codes: int | None) -> list[WorkerRecord]:
     return [
         WorkerRecord(number, exit_code=code) for number, code in enumerate(codes, 1)
     ]
+
+
+def started(*codes: int | None) -> list[WorkerRecord]:
+    """As they are when each has had its process."""
+    process = ProcessIdentity(1, NOW)
+    return [replace(record, identity=process) for record in ended(*codes)]
 
 
 BUSY, GONE, DONE = (
@@ -99,6 +105,30 @@ TABLE = [
         Ending.GOES_ON,
     ),
     ("nobody is wanted", replace(SEEN, assessments=[], wanted=[]), Ending.GOES_ON),
+    (
+        "all have done what --limit allows",
+        replace(SEEN, assessments=DONE, wanted=started(0)),
+        Ending.LIMIT,
+    ),
+    (
+        "one has, another works",
+        replace(
+            SEEN,
+            assessments=health(Health.FINISHED, Health.WORKING),
+            wanted=started(0, None),
+        ),
+        Ending.GOES_ON,
+    ),
+    (
+        "one has, another is to be started",
+        replace(SEEN, assessments=DONE, wanted=[*started(0), *ended(None)]),
+        Ending.GOES_ON,
+    ),
+    (
+        "all have, and the pass is another one",
+        replace(SEEN, assessments=DONE, wanted=started(0), opened_at=OTHER),
+        Ending.NEWER_OPEN,
+    ),
     (
         "one still hangs",
         replace(SEEN, assessments=health(Health.STUCK), wanted=ended(4)),
