@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from auto_monitor.config import Misconfigured, require_llm_key
+from auto_monitor.config import require_llm_key
 from common.settings.command_line import read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
@@ -32,6 +32,7 @@ from deploy.host.job import (
     without_selection,
     workers_of,
 )
+from deploy.host.library import checked
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -61,7 +62,7 @@ def read_job(
     mode = mode_of(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
     watch = values.watch and mode in WATCHING
-    library = _library(values.library.resolve(), waits=watch and state.is_known(values))
+    library = checked(values.library.resolve(), waits=watch and state.is_known(values))
     chosen, server = _where(given, values, library, found, console, undo)
     numbers = workers_of(values, found)
     job = Job(
@@ -148,14 +149,6 @@ def _demo(
         as_json=given.json,
         rebind=server.moved,
     )
-
-
-def _library(library: Path, *, waits: bool) -> Path:
-    if not waits and not (library / "metadata.db").is_file():
-        raise Misconfigured(
-            f"{library} has no metadata.db; name the folder of a Calibre library"
-        )
-    return library
 
 
 def _state_dir(

@@ -2,6 +2,7 @@
 workers."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
     tag = f"test-{uuid.uuid4().hex[:8]}"
     settings = {
         "MIGRATOR_TAG": tag,
+        "REVISION": tag,
         "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"),
         "MBS2_PASSWORD": PASSWORD,
         "BOOKSHELF_PORT_ON_HOST": "0",
@@ -134,6 +136,29 @@ def test_a_complete_migration_in_containers(
         or "MBS2_DB" in name
         or "POSTGRES" in name
     }
+
+
+def test_an_image_is_built_once_and_says_what_it_is(
+    docker: Docker, built: dict[str, str]
+) -> None:
+    """By all services that run it; another build leaves no image without a name."""
+    tag = built["MIGRATOR_TAG"]
+    stack = Stack(docker, tag, built, profiles=("embedded", "migrate", "watch"))
+    stack.compose("build", "--quiet")
+    labels = json.loads(
+        docker.run(
+            "image",
+            "inspect",
+            "-f",
+            "{{json .Config.Labels}}",
+            f"calibre-migrator:{tag}",
+        ).stdout
+    )
+    assert labels["org.opencontainers.image.revision"] == tag
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+    ours = ["--filter", f"label=com.docker.compose.project={tag}"]
+    left = docker.run("images", "--quiet", "--filter", "dangling=true", *ours)
+    assert left.stdout == ""
 
 
 def test_a_cluster_in_containers(docker: Docker, built: dict[str, str]) -> None:

@@ -248,6 +248,41 @@ def test_the_database_is_reached_by_the_server_only(
     assert services["db"]["environment"]["POSTGRES_INITDB_ARGS"] == "--data-checksums"
 
 
+def _default(text: object) -> str:
+    """What Compose makes of it without .env."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(text))
+
+
+def test_the_table_of_what_each_may_is_true(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """In docs/deployment.md: user, limits, restarts, networks, ports, as docker inspect
+    had it of the containers made from this file."""
+    page = (PROJECT / "docs" / "deployment.md").read_text("utf-8")
+    table = page.partition("### What each container may")[2].partition("\n- ")[0]
+    rows = {}
+    for line in table.splitlines():
+        cells = [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+        if len(cells) == 9 and cells[0] in services:
+            rows[cells[0]] = cells[1:8]
+    said = {}
+    for name, service in services.items():
+        memory = _default(service["mem_limit"]).upper()
+        said[name] = [
+            _default(service["user"]),
+            f"{memory[:-1]} {memory[-1]}B",
+            _default(service["cpu_quota"]),
+            str(service["pids_limit"]),
+            _default(service["restart"]),
+            ", ".join(sorted(service.get("networks", ["default"]))),
+            ", ".join(
+                _default(port).rpartition(":")[0] for port in service.get("ports", ())
+            )
+            or "none",
+        ]
+    assert rows == said
+
+
 def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     """The migrator knows no secret of the server; ports are published on loopback, the
     database on 5433."""
