@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 from common.settings.programs import DashboardSettings
+from common.settings.reference import rows
 from common.settings.setting import settings_of
+from deploy.check_env import DEFAULT, remarks
+from deploy.env_file import entries
 from deploy.needed import SECRETS, missing
 from tests.support.environment import PROJECT
 
@@ -307,6 +310,22 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     assert {port.rpartition(":")[2] for port in ports} == {"6006", "8080", "8765"}
     published = yaml.safe_load(DATABASE.read_text("utf-8"))["services"]["db"]["ports"]
     assert published == ["127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432"]
+
+
+def test_the_example_is_what_docs_say() -> None:
+    """Copied and filled in, it names the profiles of the first start; each variable in
+    it is one of the Compose files or of the model, and reads as it looks."""
+    text = (PROJECT / "deploy" / ".env.example").read_text("utf-8")
+    found = {one.name: one for one in entries(text, {})}
+    assert found["COMPOSE_PROFILES"].value == DEFAULT
+    # Those that stand behind a # as well.
+    bare = re.sub(r"^#([A-Z][A-Z0-9_]*=)", r"\1", text, flags=re.MULTILINE)
+    said = [line for one in entries(bare, {}) for line in remarks(one, {})]
+    assert said == []
+    used = COMPOSE.read_text("utf-8") + DATABASE.read_text("utf-8")
+    for one in entries(bare, {}):
+        known = re.search(rf"\b{one.name}\b", used) is not None
+        assert known or one.name in dict(rows()) or one.name == "COMPOSE_FILE", one
 
 
 #: What .env has, which profiles are started, what is missing.
