@@ -62,11 +62,11 @@ def given_way(names: Sequence[str]) -> str:
     """One line about code fixes of an earlier version, which are proposals now, or ""."""
     if not names:
         return ""
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     return (
         "A new version's worker script took the place of one that a code fix had "
-        f"changed; kept in auto_monitor/proposals: {', '.join(names)}. monitor.py "
-        f"--apply {names[-1]} tries it on the new one; delete the file when it is not "
-        "wanted any more"
+        f"changed. That is kept as a proposal{more}: monitor.py --apply {names[-1]} "
+        "tries it on the new one; or delete it in auto_monitor/proposals"
     )
 
 

@@ -14,6 +14,7 @@ from common.settings.reference import PROGRAMS
 from common.settings.setting import settings_of
 from tests.support.environment import PASSWORD, PROJECT
 from tests.support.libraries.librarykit import Library, epubs
+from tests.support.machine import bootedkit
 from tests.support.machine.dockerkit import (
     BASE_IMAGE,
     Docker,
@@ -23,6 +24,8 @@ from tests.support.machine.dockerkit import (
     free_port,
 )
 from tests.support.migration.workerkit import wait_for
+from tests.support.monitor.editkit import as_strings
+from tests.support.monitor.quickshop import NEW, OLD
 
 pytestmark = [
     pytest.mark.e2e,
@@ -378,3 +381,83 @@ def kill_a_worker(stack: Stack) -> None:
     """SIGKILL to worker 1 inside the container."""
     pid = "json.load(open('/state/migration_progress_worker1.json'))['pid']"
     stack.python("migrator", f"import json, os, signal; os.kill({pid}, signal.SIGKILL)")
+
+
+# -- services --------------------------------------------------------------------------
+
+SHELF = "calibre-bookshelf.service"
+MONITOR = "calibre-migration-monitor.service"
+WATCH = "calibre-migration-watch.service"
+WORKER = "/var/lib/calibre-migration/worker/bulk_migrate_calibre.py"
+PROPOSALS = "/var/lib/calibre-migration/auto_monitor/proposals"
+
+
+@pytest.fixture
+def machine(
+    docker: Docker, built: dict[str, str], tmp_path: Path
+) -> Iterator[bootedkit.Booted]:
+    """One with a booted systemd."""
+    library = PROJECT / "demo" / "library"
+    base = f"calibre-migrator:{built['MIGRATOR_TAG']}"
+    made = bootedkit.boot(docker, base, library, tmp_path)
+    yield made
+    bootedkit.shut_down(made)
+
+
+def one_pass(machine: bootedkit.Booted) -> None:
+    """The monitor's service from its start to its end."""
+    assert machine.starts(MONITOR), machine.journal(MONITOR)
+    wait_for(lambda: machine.shown(MONITOR, "ActiveState") == "inactive", 120)
+    assert machine.shown(MONITOR, "Result") == "success"
+
+
+def new_version(machine: bootedkit.Booted, number: int) -> str:
+    """Replaces the program; returns its script."""
+    machine.shell(
+        f"cd {bootedkit.INSTALLED}; sed -i '1i # version {number}' bulk_migrate_calibre.py; "
+        ".venv/bin/python -m migration.release"
+    )
+    return machine.shell(f"cat {bootedkit.INSTALLED}/bulk_migrate_calibre.py")
+
+
+def test_the_units_under_a_booted_systemd(machine: bootedkit.Booted) -> None:
+    """Without settings: a sentence, and no second try. With them: to the end of a pass;
+    hung and killed services come back; a new version takes the place of a repair."""
+    for unit in (SHELF, MONITOR, WATCH):
+        assert not machine.starts(unit)
+        assert "there is no /etc/calibre-migration.env" in machine.journal(unit)
+        assert (machine.shown(unit, "NRestarts"), machine.shown(unit, "Result")) == (
+            "0",
+            "exit-code",
+        )
+        assert machine.shown(unit, "ExecMainStatus") == "2"
+    bootedkit.settle_in(machine, (SHELF, MONITOR, WATCH))
+    assert machine.starts(SHELF)
+    one_pass(machine)
+    assert "Pass 1 closed: discovered 61 = uploaded 59" in machine.journal(MONITOR)
+    assert machine.starts(WATCH)
+    for unit in (SHELF, WATCH):
+        machine.restarted(unit, "STOP")
+        assert "Watchdog timeout" in machine.journal(unit)
+        machine.restarted(unit, "KILL")
+    machine.run("systemctl", "stop", WATCH)
+    # A new version, without a repair and with one.
+    second = new_version(machine, 2)
+    one_pass(machine)
+    assert machine.shell(f"cat {WORKER}") == second
+    assert "took the place" not in machine.journal(MONITOR)
+    change = {"root_cause": "the limit is zero", "code": as_strings(OLD, NEW)}
+    machine.shell(
+        f"cd /var/lib/calibre-migration; install -d -o {bootedkit.USER} auto_monitor {PROPOSALS}"
+    )
+    machine.run("tee", f"{PROPOSALS}/ours.json", given=json.dumps(change))
+    machine.monitor("--apply", "ours.json")
+    one_pass(machine)
+    assert machine.shell(f"cat {WORKER}") == second.replace(OLD, NEW)
+    third = new_version(machine, 3)
+    one_pass(machine)
+    assert machine.shell(f"cat {WORKER}") == third
+    (kept,) = machine.shell(f"cd {PROPOSALS}; ls *.before-update").split()
+    assert "took the place of one that a code fix" in machine.journal(MONITOR)
+    machine.monitor("--apply", kept)
+    assert machine.shell(f"cat {WORKER}") == third.replace(OLD, NEW)

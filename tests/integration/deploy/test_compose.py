@@ -357,3 +357,29 @@ def test_what_is_missing(
 ) -> None:
     """`python -m deploy.check_env` knows what each profile needs."""
     assert [name for name, _why in missing(given, profiles.split(","))] == lacking
+
+
+def test_a_cluster_speaks_tls_only() -> None:
+    """Each part with a certificate of its own; the authority's key is on a volume that
+    the scheduler alone sees, and its port is open on loopback."""
+    path = PROJECT / "deploy" / "cluster.compose.yml"
+    assert "tcp://" not in path.read_text("utf-8")
+    cluster = yaml.safe_load(path.read_text("utf-8"))["services"]
+    parts = {
+        "migrator": "CLIENT",
+        "scheduler": "SCHEDULER",
+        "machine": "WORKER",
+        "further-machine": "WORKER",
+    }
+    assert set(cluster) == set(parts)
+    for name, role in parts.items():
+        told = cluster[name]["environment"]
+        assert told["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] == "true"
+        pair = {
+            f"DASK_DISTRIBUTED__COMM__TLS__{role}__{end}" for end in ("CERT", "KEY")
+        }
+        assert pair <= set(told)
+        targets = {one["target"] for one in cluster[name]["volumes"]}
+        assert "/certificates" in targets
+        assert ("/authority" in targets) == (name == "scheduler")
+    assert cluster["scheduler"]["ports"] == ["${CLUSTER_BIND:-127.0.0.1}:8786:8786"]
