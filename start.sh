@@ -15,10 +15,11 @@ CDPATH="" cd -- "$(dirname -- "$script")"
 . deploy/bootstrap.sh
 # Completion (deploy/completion.bash) installs nothing.
 [ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
-# Python itself answers a Ctrl-C before its program has begun with a traceback: it is held
-# back for these milliseconds, unless somebody (nohup) keeps it away for good.
+# Python itself answers a Ctrl-C before its program has begun with a traceback: it is kept
+# away for these few milliseconds (-S: deploy.begin loads the rest), unless somebody
+# (nohup) keeps it away for good.
 if [ -z "$(trap -p INT)" ]; then
     trap '' INT
     export HOLDS_CTRL_C=1
 fi
-CALLED_FROM=$called_from exec .venv/bin/python -m deploy.begin "$@"
+CALLED_FROM=$called_from exec .venv/bin/python -S -m deploy.begin "$@"

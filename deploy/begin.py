@@ -2,6 +2,7 @@
 
 import os
 import signal
+import site
 import sys
 from types import FrameType
 
@@ -15,7 +16,9 @@ def main() -> int:
     """Returns the exit status of `deploy.launch`."""
     if os.environ.pop(HOLDS, "") or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _leave)
-    # Imported here, for it takes a while.
+    if sys.flags.no_site:
+        # What takes a while is not loaded before the signal is listened to.
+        site.main()
     from deploy.launch import main as start
 
     return start()

@@ -77,9 +77,10 @@ def _told(undo: ExitStack) -> int:
         sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
+        parts = (error.filename and str(error.filename), error.strerror or str(error))
         sys.stderr.write(
-            f"cannot start: {error}; the state directory must be on a disk with "
-            "room, and writable\n"
+            f"cannot start: {': '.join(filter(None, parts))}; the state directory "
+            "must be on a disk with room, and writable\n"
         )
         return int(ExitCode.STATE)
 

@@ -36,6 +36,10 @@ from deploy.host.library import checked
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
+_OF_THE_DEMO = (
+    "--demo keeps everything there: let its owner run it, or use a copy of this folder "
+    "of your own (git clone)"
+)
 
 
 def read_job(
@@ -47,10 +51,10 @@ def read_job(
     """
     parser, given = read_arguments(argv)
     values, found = read_settings(given, StartSettings)
+    refuse(parser, given, values, found)
     of_monitor = check_for_all(found)
     if given.llm_enabled:
         require_llm_key(of_monitor)
-    refuse(parser, given, values, found)
     if why := why_not_delete(values):
         parser.error(why)
     if given.demo:
@@ -124,7 +128,7 @@ def _demo(
     """Returns the job of the shipped library with its own server, in demo/state/."""
     server = _ChosenServer("", {}, None)
     if not given.dry_run:
-        state.prepare(DEMO / "state", PROJECT)
+        state.prepare(DEMO / "state", PROJECT, _OF_THE_DEMO)
         around = environment_for(found, Capacity)
         server = _embedded(DEMO / "state", around, values, console, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)

@@ -9,17 +9,19 @@ from pathlib import Path
 from auto_monitor.record.history import HistoryFile, history_path
 from common import known_dirs
 from common.errors import StateUnwritable
-from common.files.json_files import make_state_dir
 from common.known_dirs import Use
 from common.settings.programs import StartSettings
 from common.state_dir import state_root
-from deploy.host import links
+from deploy.host import links, usable
 from migration.calibre.lock_wait import LockWait
 from migration.ledger import totals
 from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
 from migration.state_files.logs import log_files, log_path
 from migration.state_files.names import LEDGER_NAME
+
+#: What a user can do who may not write a state directory.
+ANOTHER = "give this user the right to write there, or give another --state-dir"
 
 
 def choose(
@@ -58,12 +60,12 @@ def is_known(given: StartSettings) -> bool:
     return place is not None and (place.resolve() / LEDGER_NAME).exists()
 
 
-def prepare(state_dir: Path, project: Path) -> str:
+def prepare(state_dir: Path, project: Path, way_out: str = ANOTHER) -> str:
     """Creates the directory, private to this user.
 
-    Returns a warning if others can read it. Raises OSError.
+    Returns a warning if others can read it. Raises StateUnwritable, with `way_out`.
     """
-    make_state_dir(state_dir)
+    usable.make(state_dir, way_out=way_out)
     if state_dir == project:
         # What is written there must not go through links into another migration's logs.
         links.clear(project)

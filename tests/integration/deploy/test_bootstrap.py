@@ -149,7 +149,7 @@ def test_the_second_start_makes_nothing(checkout: Checkout) -> None:
     for _ in range(2):
         done = checkout.press(str(checkout.root / "start.sh"), "a b", folder=Path("/"))
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "CALLED_FROM=/ -m deploy.begin a b\n"
+        assert done.stdout == "CALLED_FROM=/ -S -m deploy.begin a b\n"
     assert (checkout.times("made"), checkout.times("installed")) == (1, 1)
 
 
@@ -160,7 +160,7 @@ def test_by_a_link_from_elsewhere(checkout: Checkout) -> None:
     (home / "migrate").symlink_to("../the checkout/start.sh")
     for command in ("./migrate", "../the checkout/start.sh"):
         done = checkout.press("bash", command, folder=home, CDPATH=str(home))
-        assert done.stdout == f"CALLED_FROM={home} -m deploy.begin\n", done.stderr
+        assert done.stdout == f"CALLED_FROM={home} -S -m deploy.begin\n", done.stderr
 
 
 def damaged(checkout: Checkout, how: str) -> Checkout:
