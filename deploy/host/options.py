@@ -16,7 +16,11 @@ from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import environment_for, refuse_unset_service
+from deploy.host.children import (
+    checked_library,
+    environment_for,
+    refuse_unset_service,
+)
 from deploy.host.command_line import (
     WATCHING,
     mode_of,
@@ -32,7 +36,6 @@ from deploy.host.job import (
     without_selection,
     workers_of,
 )
-from deploy.host.library import checked
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -66,7 +69,9 @@ def read_job(
     mode = mode_of(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
     watch = values.watch and mode in WATCHING
-    library = checked(values.library.resolve(), waits=watch and state.is_known(values))
+    library = checked_library(
+        values.library.resolve(), waits=watch and state.is_known(values)
+    )
     chosen, server = _where(given, values, library, found, console, undo)
     numbers = workers_of(values, found)
     job = Job(
