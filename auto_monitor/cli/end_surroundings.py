@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auto_monitor import config
 from auto_monitor.decide.end_page import Commands
 from common.files.json_files import read_json
 from common.hints import hint
+from common.settings.load import load, sources
+from common.settings.shared import Told
 from common.state_dir import EMBEDDED, Place, state_root
 from migration.state_dirs import places
 from migration.state_files import embedded
@@ -18,8 +20,9 @@ _DEMO = config.PROJECT / "demo"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`server` is where the embedded one listens now, `login` the file with its login;
-    each is "" without one. `meant` are failures that the demo is made to have.
+    """`server` is where people find it, "" when that is where the workers do; `login` is
+    the file with the embedded one's login, or "". `meant` are failures that the demo is
+    made to have.
     """
 
     server: str
@@ -31,12 +34,18 @@ class Surroundings:
 def of(state_dir: Path, library: str, paused: Sequence[int]) -> Surroundings:
     """Returns them for a state directory, the library migrated last, paused workers."""
     server = embedded.running_url(state_dir / "bookshelf")
-    place = places.at(state_dir)
+    place, told = places.at(state_dir), load(Told, sources(config.PROJECT, os.environ))
+    ours = place is not None and place.server == EMBEDDED
     return Surroundings(
-        server=server,
+        server=server or ("" if ours else told.shelf_url),
         login=_login(state_dir),
         meant=_meant(library),
-        commands=_commands(place, library, paused, serves=bool(server)),
+        commands=Commands()
+        if place is None
+        else replace(
+            _commands(place, paused, serves=bool(server)),
+            **_how_to_begin(place, library, told.migrate_start),
+        ),
     )
 
 
@@ -57,42 +66,34 @@ def _login(state_dir: Path) -> str:
     return str(path) if path.is_file() else ""
 
 
-def _commands(
-    place: Place | None, library: str, paused: Sequence[int], *, serves: bool
-) -> Commands:
+def _commands(place: Place, paused: Sequence[int], *, serves: bool) -> Commands:
     """Returns the commands for this migration; `serves`: its own server runs."""
-    if place is None:
-        return Commands()
     state_dir = place.state_dir
-    begin = _how_to_begin(place, library)
+    stopped = place.server == EMBEDDED and not serves
     return Commands(
-        start=hint("start", *begin.words, state_dir=begin.state_dir),
-        prefer=hint(
-            "start", *begin.words, "--prefer", "calibre", state_dir=begin.state_dir
-        ),
         retry=hint("retry", state_dir=state_dir),
         resume=hint("resume", str(paused[0]), state_dir=state_dir) if paused else "",
         stop=hint("stop", state_dir=state_dir) if serves else "",
-        serve=hint("serve", state_dir=state_dir)
-        if place.server == EMBEDDED and not serves
-        else "",
+        serve=hint("serve", state_dir=state_dir) if stopped else "",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    """The words that begin this migration again; a directory that must be named."""
-
-    words: tuple[str, ...]
-    state_dir: Path | None = None
-
-
-def _how_to_begin(place: Place, library: str) -> _Begin:
-    if place.state_dir == _DEMO / "state":
-        return _Begin(("--demo",))
-    words = ["--library", place.library or library or "DIR"]
-    if place.server != EMBEDDED:
-        words += ["--server", place.server_url or "URL"]
+def _how_to_begin(place: Place, library: str, given: str) -> dict[str, str]:
+    """Returns the commands that begin this migration again; `given` says how, or ""."""
+    if given:
+        return {"start": given, "prefer": f"MIGRATE_PREFER=calibre {given}"}
     root = state_root(os.environ)
-    found_alone = root is not None and place.state_dir.parent == root
-    return _Begin(tuple(words), None if found_alone else place.state_dir)
+    named: Path | None = place.state_dir
+    if place.state_dir == _DEMO / "state":
+        words, named = ["--demo"], None
+    else:
+        words = ["--library", place.library or library or "DIR"]
+        if place.server != EMBEDDED:
+            words += ["--server", place.server_url or "URL"]
+        if root is not None and place.state_dir.parent == root:
+            # Library and server lead there.
+            named = None
+    return {
+        "start": hint("start", *words, state_dir=named),
+        "prefer": hint("start", *words, "--prefer", "calibre", state_dir=named),
+    }

@@ -7,17 +7,20 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
+from auto_monitor.cli import end
 from auto_monitor.cli.picture import picture
 from auto_monitor.cli.status import Status, collect, to_json
 from auto_monitor.patch import confinement
 from common.clock import utc_now
 from common.files.tail import last_bytes
 from common.sanitize import for_log
+from migration.ledger import totals
 
 #: Seconds between two updates; log lines shown; bytes read from the end of the log for
 #: them.
@@ -37,9 +40,20 @@ def show(state_dir: Path, *, as_json: bool, watch: bool) -> int:
         text = json.dumps(to_json(value), ensure_ascii=False, indent=1)
         sys.stdout.write(f"{text}\n")
     else:
-        notes = [f"Code fixes: {confinement.here()}"]
+        notes = [f"Code fixes: {confinement.here()}", *_ended(state_dir, now)]
         Console().print(picture(value, now, last_actions(state_dir), notes))
     return 2 if value.monitor.stale else 0
+
+
+def _ended(state_dir: Path, now: datetime) -> list[str]:
+    """Returns how the migration has ended, and where to read more."""
+    try:
+        found = end.read_ended(state_dir, now)
+    except totals.UNREADABLE:
+        return []
+    if found is None:
+        return []
+    return [found.title, *([f"Report: {found.report}"] if found.report else [])]
 
 
 def live(state_dir: Path, console: Console) -> int:

@@ -293,8 +293,9 @@ def _equation(facts: Facts) -> str:
     proved = ""
     if facts.closed:
         proved = " (proved row by row)" if facts.proved else " (THE ROWS DO NOT AGREE)"
+    so_far = "" if facts.closed else " found so far"
     return (
-        f"{_files(counts.discovered)} = {counts.uploaded:,} uploaded + "
+        f"{_files(counts.discovered)}{so_far} = {counts.uploaded:,} uploaded + "
         f"{counts.duplicate:,} there already + {counts.skipped:,} skipped + "
         f"{counts.failed:,} failed + {counts.pending:,} pending{proved}"
     )

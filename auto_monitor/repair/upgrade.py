@@ -50,7 +50,7 @@ def settle(place: Place, now: datetime) -> str:
     """
     history = HistoryFile(history_path(place.state_dir))
     entries = history.entries()
-    found, own = _look(place)
+    found, own = _look(place, entries)
     what = placing(found)
     kept = ""
     if what is not Placing.KEEP and own is None:
@@ -73,14 +73,16 @@ def settle(place: Place, now: datetime) -> str:
     return given_way([kept]) if kept else ""
 
 
-def _look(place: Place) -> tuple[Found, bytes | None]:
+def _look(place: Place, entries: Sequence[HistoryEntry]) -> tuple[Found, bytes | None]:
     """What is in place, and this version's own script, if it is here."""
     own = _own(place)
     in_place = fix_applier.in_place(place.script)
     if not place.managed:
         of = release.made_for(place.script)
-        stays = None if of == release.OWN else of
-        return Found(in_place, release.SHIPPED, managed=False, of=stays), own
+        if of == release.UNKNOWN:
+            of = base_of(in_place, entries)
+        of = None if of == release.OWN else of
+        return Found(in_place, release.SHIPPED, managed=False, of=of), own
     ships = "" if own is None else digest(own)
     return Found(in_place, ships, managed=True, of=_text(_origin(place))), own
 

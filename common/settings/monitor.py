@@ -15,6 +15,7 @@ from common.settings.shared import (
     Server,
     StateDir,
     TimeLimit,
+    Told,
     Watching,
 )
 
@@ -260,6 +261,7 @@ class MonitorSettings(
     Server,
     Library,
     Watching,
+    Told,
 ):
     """All settings of the monitor; the worker's are only passed on."""
 

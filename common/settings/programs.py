@@ -18,6 +18,7 @@ from common.settings.shared import (
     LibraryLock,
     ServerOrOurs,
     StateDir,
+    Told,
     Updates,
     UploadLimit,
     User,
@@ -146,7 +147,7 @@ class BookshelfSettings(Files, User, Capacity, ForTests):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DashboardSettings(StateDir):
+class DashboardSettings(StateDir, Told):
     """All settings of the dashboard."""
 
     host: str = setting(

@@ -186,6 +186,27 @@ class TimeLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What people are told at the end, where a program cannot know it."""
+
+    shelf_url: str = setting(
+        kinds.url("http", "https", example="http://127.0.0.1:6006"),
+        "",
+        container=False,
+        default_text="MBS2_SERVER",
+        what="how people reach the server's pages, where that is not by MBS2_SERVER: the "
+        "page about the end links to it",
+    )
+    migrate_start: str = setting(
+        kinds.text(),
+        "",
+        container=False,
+        default_text="./start.sh with its options",
+        what="the command with which people go on, for the page about the end",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Watching:
     """Whether the monitor stays, and migrates again when the library has changed."""
 

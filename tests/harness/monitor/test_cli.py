@@ -80,6 +80,18 @@ def test_a_worker_that_is_gone_or_paused_is_told(state: State) -> None:
     assert said.count("migrating") == 2
 
 
+def test_the_status_of_what_has_ended_says_how(state: State) -> None:
+    """With the first line of the page about the end, and where its report is."""
+    assert "Done" not in run(state, "--status")[1]
+    close(state)
+    report = state.folder / "report" / "pass-1" / "report.html"
+    report.parent.mkdir(parents=True)
+    report.touch()
+    said = run(state, "--status")[1]
+    assert "Done, but the numbers do not agree\n" in said
+    assert f"Report: {report}"[:100] in said
+
+
 def test_the_live_status_ends_with_the_pass(state: State) -> None:
     """Closed, and no monitor runs: one picture, then the end."""
     close(state)

@@ -162,6 +162,22 @@ def test_the_embedded_server(state: State) -> None:
     assert commands[-1] == f"./migrate serve --state-dir '{state.folder}'"
 
 
+def test_what_people_are_told_in_a_container(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address and the commands of the host; the container's own are of no use."""
+    monkeypatch.setenv("SHELF_URL", "http://127.0.0.1:6007")
+    monkeypatch.setenv("MIGRATE_START", "docker compose up migrator")
+    monkeypatch.setenv("MIGRATE_COMMAND", "docker compose run --rm migrator m")
+    close(state)
+    found = page(state)
+    assert found.shelf == "http://127.0.0.1:6007"
+    assert [step.command for step in found.next] == [
+        "docker compose up migrator",
+        f"docker compose run --rm migrator m retry --state-dir '{state.folder}'",
+    ]
+
+
 def test_the_report_that_is_kept(state: State) -> None:
     """Of this very pass."""
     close(state)

@@ -85,9 +85,10 @@ def entries(place: Place) -> list[HistoryEntry]:
     return HistoryFile(history_path(place.state_dir)).entries()
 
 
-def test_a_code_fix_of_this_version_stays(place: Place) -> None:
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "by the history"])
+def test_a_code_fix_of_this_version_stays(place: Place, noted: bool) -> None:
     """As often as the program is started."""
-    entry = repaired(place, SHIPPED, REPAIRED, sha(SHIPPED))
+    entry = repaired(place, SHIPPED, REPAIRED, sha(SHIPPED) if noted else "")
     assert settle(place, NOW) == ""
     assert place.script.read_text("utf-8") == REPAIRED
     assert (kept(place), entries(place)) == ([], [entry])
