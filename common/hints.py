@@ -7,6 +7,7 @@ package is installed. Paths are quoted for a shell.
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.state_dir import option
@@ -20,14 +21,30 @@ COMMAND = "MIGRATE_COMMAND"
 
 #: Commands with a script of their own in the checkout.
 _BUTTONS = {"start": "start.sh", "stop": "stop.sh"}
+#: What they are where the others go through Compose; library and server are in its .env.
+_COMPOSE = {"start": "docker compose up -d", "stop": "docker compose stop"}
+_IN_ENV = frozenset({"--library", "--server"})
 
 
 def hint(name: str, *arguments: str, state_dir: Path | None = None) -> str:
     """Returns a command to paste: `./migrate status --state-dir '/a folder'`."""
+    if name in _COMPOSE and os.environ.get(COMMAND, "").startswith("docker compose "):
+        return _by_compose(name, arguments)
     words = [_program(name), *map(shlex.quote, arguments)]
     if state_dir is not None:
         words.append(option(state_dir))
     return " ".join(words)
+
+
+def _by_compose(name: str, arguments: Sequence[str]) -> str:
+    left, given = [], iter(arguments)
+    for word in given:
+        if word in _IN_ENV:
+            next(given, None)
+        else:
+            left.append(word)
+    options = f"MIGRATOR_OPTIONS={shlex.quote(shlex.join(left))} " if left else ""
+    return f"{options if name == 'start' else ''}{_COMPOSE[name]}"
 
 
 def _program(name: str) -> str:

@@ -1,11 +1,13 @@
-"""The errors of a start, and the environment and clean-up of its child processes."""
+"""What a start refuses, and the environment and clean-up of its child processes."""
 
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
+from auto_monitor.config import Misconfigured
 from common import sd_notify
 from common.errors import CodedError
 from common.hints import CALLED_FROM
@@ -15,7 +17,7 @@ from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
-from migration.errors import ExitCode
+from migration.errors import ExitCode, LibraryUnreadable
 from migration.state_files import logs
 
 #: Settings of one server and its login: .env may hold those of another one.
@@ -65,6 +67,23 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     # Paths are handed on as whole ones.
     foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
+
+
+def checked_library(library: Path, *, waits: bool) -> Path:
+    """Returns the library. Raises Misconfigured when it is none, LibraryUnreadable when
+    this user cannot see whether it is; not for a start that waits for it."""
+    try:
+        found = waits or (library / "metadata.db").is_file()
+    except OSError as error:
+        raise LibraryUnreadable(
+            f"{library} cannot be read by this user: {error.strerror}; give it read "
+            "access, or start as the library's owner"
+        ) from None
+    if not found:
+        raise Misconfigured(
+            f"{library} has no metadata.db; name the folder of a Calibre library"
+        )
+    return library
 
 
 def refuse_unset_service() -> None:

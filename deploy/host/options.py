@@ -9,14 +9,18 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from auto_monitor.config import Misconfigured, require_llm_key
+from auto_monitor.config import require_llm_key
 from common.settings.command_line import read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import environment_for, refuse_unset_service
+from deploy.host.children import (
+    checked_library,
+    environment_for,
+    refuse_unset_service,
+)
 from deploy.host.command_line import (
     WATCHING,
     mode_of,
@@ -65,7 +69,9 @@ def read_job(
     mode = mode_of(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
     watch = values.watch and mode in WATCHING
-    library = _library(values.library.resolve(), waits=watch and state.is_known(values))
+    library = checked_library(
+        values.library.resolve(), waits=watch and state.is_known(values)
+    )
     chosen, server = _where(given, values, library, found, console, undo)
     numbers = workers_of(values, found)
     job = Job(
@@ -152,14 +158,6 @@ def _demo(
         as_json=given.json,
         rebind=server.moved,
     )
-
-
-def _library(library: Path, *, waits: bool) -> Path:
-    if not waits and not (library / "metadata.db").is_file():
-        raise Misconfigured(
-            f"{library} has no metadata.db; name the folder of a Calibre library"
-        )
-    return library
 
 
 def _state_dir(

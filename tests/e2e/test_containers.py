@@ -2,6 +2,7 @@
 workers."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
     tag = f"test-{uuid.uuid4().hex[:8]}"
     settings = {
         "MIGRATOR_TAG": tag,
+        "REVISION": tag,
         "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"),
         "MBS2_PASSWORD": PASSWORD,
         "BOOKSHELF_PORT_ON_HOST": "0",
@@ -125,7 +127,9 @@ def test_a_complete_migration_in_containers(
     assert (uid, state) == ("1000", "state")
     assert tried.stderr.count("Read-only file system") == 2, tried.stderr
     assert "docker.sock" not in tried.stdout
-    names = {line.partition("=")[0] for line in environment}
+    # The names of secrets' files are there, empty.
+    given = [line.partition("=") for line in environment]
+    names = {name for name, _equals, text in given if text}
     assert "MBS2_PASSWORD" in names
     assert not {
         name
@@ -135,6 +139,29 @@ def test_a_complete_migration_in_containers(
         or "MBS2_DB" in name
         or "POSTGRES" in name
     }
+
+
+def test_an_image_is_built_once_and_says_what_it_is(
+    docker: Docker, built: dict[str, str]
+) -> None:
+    """By all services that run it; another build leaves no image without a name."""
+    tag = built["MIGRATOR_TAG"]
+    stack = Stack(docker, tag, built, profiles=("embedded", "migrate", "watch"))
+    stack.compose("build", "--quiet")
+    labels = json.loads(
+        docker.run(
+            "image",
+            "inspect",
+            "-f",
+            "{{json .Config.Labels}}",
+            f"calibre-migrator:{tag}",
+        ).stdout
+    )
+    assert labels["org.opencontainers.image.revision"] == tag
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+    ours = ["--filter", f"label=com.docker.compose.project={tag}"]
+    left = docker.run("images", "--quiet", "--filter", "dangling=true", *ours)
+    assert left.stdout == ""
 
 
 def test_a_cluster_in_containers(docker: Docker, built: dict[str, str]) -> None:
@@ -207,8 +234,10 @@ def test_what_is_wrong_is_said_once_and_started_once(
     ):
         stack.settings["MBS2_PASSWORD"] = password
         done = stack.compose(*alone, check=False)
-        assert (done.returncode, done.stdout.count(said)) == (status, 1), done.stdout
-        assert f"belongs to user {owner.st_uid}:" in done.stdout or not password
+        # What ends at once may have ended before `up` listens.
+        log = stack.compose("logs", "--no-log-prefix", "migrator").stdout
+        assert (done.returncode, log.count(said)) == (status, 1), log
+        assert f"belongs to user {owner.st_uid}:" in log or not password
         container = stack.compose("ps", "--all", "--quiet", "migrator").stdout.strip()
         form = "{{.State.ExitCode}} {{.RestartCount}}"
         seen = docker.run("inspect", "-f", form, container).stdout

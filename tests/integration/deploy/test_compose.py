@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 from common.settings.programs import DashboardSettings
+from common.settings.reference import rows
 from common.settings.setting import settings_of
+from deploy.check_env import DEFAULT, remarks
+from deploy.env_file import entries
 from deploy.needed import SECRETS, missing
 from tests.support.environment import PROJECT
 
@@ -248,6 +251,41 @@ def test_the_database_is_reached_by_the_server_only(
     assert services["db"]["environment"]["POSTGRES_INITDB_ARGS"] == "--data-checksums"
 
 
+def _default(text: object) -> str:
+    """What Compose makes of it without .env."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(text))
+
+
+def test_the_table_of_what_each_may_is_true(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """In docs/deployment.md: user, limits, restarts, networks, ports, as docker inspect
+    had it of the containers made from this file."""
+    page = (PROJECT / "docs" / "deployment.md").read_text("utf-8")
+    table = page.partition("### What each container may")[2].partition("\n- ")[0]
+    rows = {}
+    for line in table.splitlines():
+        cells = [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+        if len(cells) == 9 and cells[0] in services:
+            rows[cells[0]] = cells[1:8]
+    said = {}
+    for name, service in services.items():
+        memory = _default(service["mem_limit"]).upper()
+        said[name] = [
+            _default(service["user"]),
+            f"{memory[:-1]} {memory[-1]}B",
+            _default(service["cpu_quota"]),
+            str(service["pids_limit"]),
+            _default(service["restart"]),
+            ", ".join(sorted(service.get("networks", ["default"]))),
+            ", ".join(
+                _default(port).rpartition(":")[0] for port in service.get("ports", ())
+            )
+            or "none",
+        ]
+    assert rows == said
+
+
 def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     """The migrator knows no secret of the server; ports are published on loopback, the
     database on 5433."""
@@ -272,6 +310,22 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     assert {port.rpartition(":")[2] for port in ports} == {"6006", "8080", "8765"}
     published = yaml.safe_load(DATABASE.read_text("utf-8"))["services"]["db"]["ports"]
     assert published == ["127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432"]
+
+
+def test_the_example_is_what_docs_say() -> None:
+    """Copied and filled in, it names the profiles of the first start; each variable in
+    it is one of the Compose files or of the model, and reads as it looks."""
+    text = (PROJECT / "deploy" / ".env.example").read_text("utf-8")
+    found = {one.name: one for one in entries(text, {})}
+    assert found["COMPOSE_PROFILES"].value == DEFAULT
+    # Those that stand behind a # as well.
+    bare = re.sub(r"^#([A-Z][A-Z0-9_]*=)", r"\1", text, flags=re.MULTILINE)
+    said = [line for one in entries(bare, {}) for line in remarks(one, {})]
+    assert said == []
+    used = COMPOSE.read_text("utf-8") + DATABASE.read_text("utf-8")
+    for one in entries(bare, {}):
+        known = re.search(rf"\b{one.name}\b", used) is not None
+        assert known or one.name in dict(rows()) or one.name == "COMPOSE_FILE", one
 
 
 #: What .env has, which profiles are started, what is missing.

@@ -54,6 +54,14 @@ def test_installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hint("stop", "--all") == "calibre-to-mbs2 stop --all"
     monkeypatch.setenv(hints.COMMAND, "docker compose exec migrator mbs2")
     assert hint("resume", "2") == "docker compose exec migrator mbs2 resume 2"
+    # Compose starts and stops what is in containers; its .env says what, and where.
+    state_dir = Path("/state")
+    assert hint("stop", state_dir=state_dir) == "docker compose stop"
+    words = ["--library", "/library", "--server", "http://bookshelf:6006"]
+    assert hint("start", *words, state_dir=state_dir) == "docker compose up -d"
+    assert hint("start", *words, "--prefer", "calibre") == (
+        "MIGRATOR_OPTIONS='--prefer calibre' docker compose up -d"
+    )
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
