@@ -44,6 +44,7 @@ def read(
             now=now,
             proved=totals.proved(ledger, found.pass_id) if found.closed_at else None,
             runs=is_newest and (_works(value) if runs is None else runs),
+            stays=value.watch is not None and value.monitor.alive,
             ended=value.monitor.ended if is_newest else "",
             paused=paused,
             troubles=troubles(value.workers) if is_newest else (),

@@ -114,15 +114,17 @@ class Facts:
     """What the page depends on.
 
     `proved` is None while the pass is open; `runs` says whether anything works on it,
-    `ended` is the monitor's last word; `paused` are workers, `troubles` what is wrong
-    with workers that stand; `reported` are differences by kind; `examples` are failed
-    files by reason; `meant` are failures that a demo is made to have.
+    `stays` whether the monitor waits for changes (--watch); `ended` is the monitor's
+    last word; `paused` are workers, `troubles` what is wrong with workers that stand;
+    `reported` are differences by kind; `examples` are failed files by reason; `meant`
+    are failures that a demo is made to have.
     """
 
     found: Totals
     now: datetime
     proved: bool | None
     runs: bool = False
+    stays: bool = False
     ended: str = ""
     paused: Sequence[int] = ()
     troubles: Sequence[str] = ()
@@ -404,7 +406,9 @@ def _next(facts: Facts) -> Iterator[Step]:
         yield Step("To let a paused worker try again", commands.resume)
     if facts.runs and not facts.closed:
         return
-    if facts.closed:
+    if facts.closed and facts.stays:
+        yield Step("The monitor stays, and carries what changes in Calibre by itself")
+    elif facts.closed:
         yield Step(
             "After a change in Calibre, for what has changed only", commands.start
         )

@@ -376,6 +376,7 @@ def test_what_was_changed_and_left_out() -> None:
             id="paused",
         ),
         pytest.param(of({"runs": True}, **OPEN), [], id="under way"),
+        pytest.param(of({"stays": True}), ["", COMMANDS.stop], id="it watches"),
         pytest.param(
             of({"commands": replace(COMMANDS, stop="", serve="./migrate serve")}),
             [COMMANDS.start, "./migrate serve"],
