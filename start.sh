@@ -15,11 +15,6 @@ CDPATH="" cd -- "$(dirname -- "$script")"
 . deploy/bootstrap.sh
 # Completion (deploy/completion.bash) installs nothing.
 [ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
-# Python itself answers a Ctrl-C before its program has begun with a traceback: it is kept
-# away for these few milliseconds (-S: deploy.begin loads the rest), unless somebody
-# (nohup) keeps it away for good.
-if [ -z "$(trap -p INT)" ]; then
-    trap '' INT
-    export HOLDS_CTRL_C=1
-fi
-CALLED_FROM=$called_from exec .venv/bin/python -S -m deploy.begin "$@"
+# -S -P: nothing is loaded before it listens to Ctrl-C; Python itself would answer that with
+# a traceback.
+CALLED_FROM=$called_from exec .venv/bin/python -S -P deploy/begin.py "$@"

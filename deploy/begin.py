@@ -1,32 +1,37 @@
-"""What `./start.sh` calls: a Ctrl-C while the program is still loaded ends it quietly."""
+"""What `./start.sh` runs: a Ctrl-C while the program is still loaded ends it quietly.
 
-import os
-import signal
-import site
+It is run as a file by a Python that has loaded nothing yet (`-S -P`). For the same
+reason it uses what is in the interpreter itself: the modules `signal` and `os` alone take
+longer to load than a quick hand needs.
+"""
+
+import _signal  # type: ignore[import-not-found]  # no stub of it
+import posix
 import sys
-from types import FrameType
 
-#: Set by `./start.sh` when it holds a Ctrl-C back until Python has begun.
-HOLDS = "HOLDS_CTRL_C"
 #: The exit status after a Ctrl-C.
 _STATUS = 130
 
 
+def _leave(_number: int, _frame: object) -> None:
+    posix.write(2, b"Stopped; nothing was started\n")
+    posix._exit(_STATUS)
+
+
+if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+    _signal.signal(_signal.SIGINT, _leave)
+
+
 def main() -> int:
     """Returns the exit status of `deploy.launch`."""
-    if os.environ.pop(HOLDS, "") or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _leave)
     if sys.flags.no_site:
-        # What takes a while is not loaded before the signal is listened to.
+        import site
+
+        sys.path.insert(0, posix.getcwd())
         site.main()
     from deploy.launch import main as start
 
     return start()
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"Stopped; nothing was started\n")
-    os._exit(_STATUS)
 
 
 if __name__ == "__main__":

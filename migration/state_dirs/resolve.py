@@ -17,6 +17,7 @@ from common.state_dir import (
     canonical_server,
     directory_name,
     meant,
+    option,
     state_root,
 )
 from migration.calibre.connection import connect, readable
@@ -67,7 +68,11 @@ def for_migration(
         for use in places.gone(environment)
         if (use.library_id, use.server) == (library_id, name)
     ]
-    note = _lost(lost, state_dir) or _beside(known, project, state_dir)
+    note = (
+        _lost(lost, state_dir)
+        or _elsewhere(known, library_id, name, state_dir)
+        or _beside(known, project, state_dir)
+    )
     return Chosen(state_dir, None, note)
 
 
@@ -89,11 +94,7 @@ def for_rebinding(
     there = belonging(known, str(folder), library_id, canonical_server(server or ""))
     if there is not None:
         return Chosen(there.state_dir, there, _going_on(there, environment, project))
-    moved = [
-        place
-        for place in known
-        if place.library_id == library_id and place.server not in ("", EMBEDDED)
-    ]
+    moved = _on_servers(known, library_id)
     if len(moved) == 1:
         # The new address is what is asked for; the place's is the old one.
         return Chosen(moved[0].state_dir)
@@ -102,9 +103,7 @@ def for_rebinding(
             f"nothing was migrated from {folder} to a server that could have moved; "
             "start without --rebind, or name the state directory: --state-dir DIR"
         )
-    listed = "\n".join(
-        f"  --state-dir {place.state_dir}   # {place}" for place in moved
-    )
+    listed = "\n".join(f"  {option(place.state_dir)}   # {place}" for place in moved)
     raise StateDirUnclear(
         f"{folder} was migrated to several servers; name the one that moved:\n{listed}"
     )
@@ -125,6 +124,29 @@ def _lost(lost: Sequence[Use], state_dir: Path) -> str:
     return (
         f"The state of this migration was in {lost[-1].state_dir}, which is not there any "
         f"more (is its disk mounted?); it begins anew in {state_dir}."
+    )
+
+
+def _on_servers(known: Sequence[Place], library_id: str) -> list[Place]:
+    """Returns the migrations of a library to servers that have addresses."""
+    return [
+        place
+        for place in known
+        if place.library_id == library_id and place.server not in ("", EMBEDDED)
+    ]
+
+
+def _elsewhere(
+    known: Sequence[Place], library_id: str, server: str, state_dir: Path
+) -> str:
+    """Returns a new directory's message if the library is on another server, or ""."""
+    others = [] if server == EMBEDDED else _on_servers(known, library_id)
+    if not others or state_dir.exists():
+        return ""
+    return (
+        f"This library was migrated to {others[-1].server} before; its migration to "
+        f"{server} is another one, in {state_dir}. If it is the same server at a new "
+        "address: stop this, and start once with --rebind."
     )
 
 

@@ -53,6 +53,33 @@ def test_a_directory_is_known_by_its_ledger(machine: Machine) -> None:
     assert machine.chosen(f"{NAS.upper()}/").place == machine.real()[mine]
 
 
+def test_another_server_is_another_migration_and_said(machine: Machine) -> None:
+    """It may be the same one at a new address; a name of this machine is no other."""
+    mine = ledger(machine.root / "mine")
+    new = "http://10.0.0.7:6006"
+    chosen = machine.chosen(new)
+    assert chosen.place is None
+    assert chosen.note.startswith(f"This library was migrated to {NAS} before; ")
+    assert "start once with --rebind" in chosen.note
+    chosen.state_dir.mkdir()
+    assert machine.chosen(new).note == ""
+    assert machine.rebound(new).state_dir == mine
+    assert machine.rebound(NAS).place == machine.real()[mine]
+    local = ledger(machine.root / "local", "id-1", server="http://localhost:6006")
+    assert machine.chosen("http://127.0.0.1:6006").state_dir == local
+    with pytest.raises(StateDirUnclear, match="name the one that moved") as several:
+        machine.rebound(new)
+    assert f"--state-dir {local}   # " in str(several.value)
+
+
+def test_there_is_nothing_to_rebind(machine: Machine) -> None:
+    """No migration, only that of another library, or one to the embedded server."""
+    ledger(machine.root / "other", "id-2")
+    shelf(ledger(machine.root / "ours", server="http://127.0.0.1:9"), None)
+    with pytest.raises(StateDirUnclear, match="that could have moved"):
+        machine.rebound(NAS)
+
+
 def test_a_ledger_without_its_own_word_is_known_by_its_backup(machine: Machine) -> None:
     """A damaged one is rebuilt by the next worker, in its place."""
     mine = ledger(machine.root / "mine", name=BACKUP_NAME)

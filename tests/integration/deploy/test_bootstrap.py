@@ -149,7 +149,7 @@ def test_the_second_start_makes_nothing(checkout: Checkout) -> None:
     for _ in range(2):
         done = checkout.press(str(checkout.root / "start.sh"), "a b", folder=Path("/"))
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "CALLED_FROM=/ -S -m deploy.begin a b\n"
+        assert done.stdout == "CALLED_FROM=/ -S -P deploy/begin.py a b\n"
     assert (checkout.times("made"), checkout.times("installed")) == (1, 1)
 
 
@@ -160,7 +160,7 @@ def test_by_a_link_from_elsewhere(checkout: Checkout) -> None:
     (home / "migrate").symlink_to("../the checkout/start.sh")
     for command in ("./migrate", "../the checkout/start.sh"):
         done = checkout.press("bash", command, folder=home, CDPATH=str(home))
-        assert done.stdout == f"CALLED_FROM={home} -S -m deploy.begin\n", done.stderr
+        assert done.stdout == f"CALLED_FROM={home} -S -P deploy/begin.py\n", done.stderr
 
 
 def damaged(checkout: Checkout, how: str) -> Checkout:
@@ -331,3 +331,22 @@ def test_the_real_pip_behind_a_proxy_that_is_away(checkout: Checkout) -> None:
     assert done.returncode == 3, done.stderr
     assert "look at https_proxy and http_proxy" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded() -> None:
+    """Its modules take a moment; the first of them is held up by a pipe."""
+    held = "import deploy.begin, os, sys; os.write(1, b'?'); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", held],
+        cwd=PROJECT,
+        env=clean_environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(1) == "?"
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said) == (130, "Stopped; nothing was started\n")

@@ -39,6 +39,12 @@ class Machine:
             self.library.root, server, self.environment, self.checkout
         )
 
+    def rebound(self, server: str) -> resolve.Chosen:
+        """What a start with --rebind takes."""
+        return resolve.for_rebinding(
+            self.library.root, server, self.environment, self.checkout
+        )
+
 
 def ledger(
     state_dir: Path,
