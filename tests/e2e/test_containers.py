@@ -63,8 +63,8 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
         "REVISION": tag,
         "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"),
         "MBS2_PASSWORD": PASSWORD,
-        "BOOKSHELF_PORT_ON_HOST": "0",
-        "DASHBOARD_PORT_ON_HOST": "0",
+        "BOOKSHELF_PORT_ON_HOST": str(free_port()),
+        "DASHBOARD_PORT_ON_HOST": str(free_port()),
         **certificates(),
     }
     Stack(docker, tag, settings).compose("build", "--quiet", "migrator-image")
