@@ -247,10 +247,9 @@ class WorkerScript:
         folder = folder_of(self.state_dir, "proposals")
         return sorted(path.name for path in folder.glob(f"*{BEFORE_UPDATE}"))
 
-    @property
-    def advice(self) -> str:
-        """How a person keeps or drops a changed script."""
-        return how_to_keep(self.path)
+    def advice(self, commands: str) -> str:
+        """How a person keeps or drops a changed script; `commands` of ours do so."""
+        return how_to_keep(self.path, commands)
 
 
 # -- installing and rolling back -------------------------------------------------------
@@ -366,12 +365,11 @@ def release_of(script: Path, project: Path, state_dir: Path) -> tuple[str, bytes
     )
 
 
-def how_to_keep(script: Path) -> str:
-    """Returns how a person keeps or drops a changed script."""
-    said = (
-        "monitor.py --diff shows what differs from the release, monitor.py --rollback "
-        "takes it back"
-    )
+def how_to_keep(script: Path, said: str) -> str:
+    """Returns how a person keeps or drops a changed script.
+
+    `said` is by which commands of ours.
+    """
     if not any((folder / ".git").exists() for folder in script.resolve().parents):
         return said
     return (

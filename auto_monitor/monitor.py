@@ -76,7 +76,10 @@ class Monitor:
         found, watcher = self.totals(), self.parts.rounds.watcher
         is_open = found is not None and found.closed_at is None
         if not is_open and watcher is None:
-            self.say.info("No pass is open: nothing to watch. ./start.sh opens one.")
+            self.say.info(
+                "No pass is open: nothing to watch. %s opens one.",
+                self.say.hint("start"),
+            )
             return False
         self.parts.cases.load(now, file.taken_over)
         if not self.settings.dry_run:
@@ -365,7 +368,7 @@ class Monitor:
         self.exit_code = code
         self.parts.alerts.tell(
             f"{said}, which a restart cannot mend; {where}. When it is mended, "
-            "./start.sh goes on."
+            f"{self.say.hint('start')} goes on."
         )
         self.memory.save(ended=Ended.HOPELESS)
         self.parts.rounds.teller.leave()

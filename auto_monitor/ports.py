@@ -394,9 +394,8 @@ class Script(Protocol):
         """Returns the names of proposals that are code fixes of an earlier version."""
         ...
 
-    @property
-    def advice(self) -> str:
-        """How a person keeps or drops a changed script, in a sentence or two."""
+    def advice(self, commands: str) -> str:
+        """How a person keeps or drops a changed script; `commands` of ours do so."""
         ...
 
 

@@ -20,11 +20,16 @@ from bookshelf.application import SHELF
 from bookshelf.config import ServerConfig, read_config
 from bookshelf.http.connections import ConnectionLimits, Runner
 from bookshelf.server import make_application
-from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
+from bookshelf.storage.server_record import (
+    RecordUnwritable,
+    ServerRecord,
+    former_urls,
+)
 from common.clock import birth_of
 from common.errors import with_code
 from common.exit_status import ExitCode
 from common.files import lock
+from common.json_value import Json
 from common.sd_notify import NO_SETTINGS, Notifier, settings_objection
 
 #: Seconds that open requests are given to finish after a signal.
@@ -129,8 +134,9 @@ async def _serve(
         started = datetime.fromtimestamp(
             psutil.Process().create_time(), tz=UTC
         ).isoformat()
-        written = {
+        written: Json = {
             "url": url,
+            "former": former_urls(config.data_dir, url),
             "pid": os.getpid(),
             "pid_started_at": started,
             "birth": birth_of(os.getpid()),

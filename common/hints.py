@@ -19,6 +19,9 @@ CALLED_FROM = "CALLED_FROM"
 #: How a command is called where neither form is right, such as through `docker exec`.
 COMMAND = "MIGRATE_COMMAND"
 
+#: Read at once: what reads the settings takes it out of the environment.
+_called_from = os.environ.get(CALLED_FROM, "")
+
 #: Commands with a script of their own in the checkout.
 _BUTTONS = {"start": "start.sh", "stop": "stop.sh"}
 #: What they are where the others go through Compose; library and server are in its .env.
@@ -59,7 +62,7 @@ def _program(name: str) -> str:
 
 def _in_checkout() -> bool:
     try:
-        return Path(os.environ.get(CALLED_FROM) or Path.cwd()).samefile(PROJECT)
+        return Path(_called_from or Path.cwd()).samefile(PROJECT)
     except OSError:
         # The folder is gone.
         return False

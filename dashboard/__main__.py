@@ -22,6 +22,7 @@ from common.files.json_files import (
     read_json,
     write_json,
 )
+from common.hints import hint
 from common.json_value import Json
 from dashboard.config import EVERY_ADDRESS, DashboardConfig, read_config
 from dashboard.report import report
@@ -89,8 +90,9 @@ def _write_report(config: DashboardConfig, folder: Path) -> int:
 def _print_link(config: DashboardConfig) -> int:
     record = read_json(config.folder / "server.json")
     if not isinstance(record, dict):
+        start = hint("dashboard", state_dir=config.state_dir)
         sys.stderr.write(
-            f"no dashboard was started on {config.state_dir}; python -m dashboard starts one\n"
+            f"no dashboard was started on {config.state_dir}; {start} starts one\n"
         )
         return ExitCode.USAGE
     sys.stdout.write(f"{record['url']}/enter?link={Access(config.folder).new_link()}\n")

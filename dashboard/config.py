@@ -1,7 +1,6 @@
 """The dashboard's command line."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from common.clock import birth_of
 from common.completion import offer_completion
 from common.errors import StateDirUnclear
 from common.files.json_files import read_json
+from common.hints import hint
 from common.settings.command_line import add_options, read_settings
 from common.settings.programs import DashboardSettings
 from common.state_dir import HELP_FOUND
@@ -155,14 +155,7 @@ def _state_dir(
 ) -> Path:
     if given is not None:
         return given.resolve()
-    command = shlex.join(
-        [
-            ".venv/bin/python",
-            "-m",
-            "dashboard",
-            *(sys.argv[1:] if argv is None else argv),
-        ]
-    )
+    command = hint("dashboard", *(sys.argv[1:] if argv is None else argv))
     try:
         return resolve.for_command(environment, PROJECT, command, _runs)
     except StateDirUnclear as unclear:

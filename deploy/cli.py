@@ -39,6 +39,10 @@ SUBCOMMANDS = {
         (*_WORKER, "--recheck"),
     ),
     "retry": ("try again what failed", (*_WORKER, "--retry-failed")),
+    "reopen": (
+        "make failed files pending again, for the next run: reopen BOOK:FORMAT, --all",
+        _module("migration.commands.retry"),
+    ),
     "export": ("write the map of ids: export FILE", (*_WORKER, "--export-map")),
     "undo": ("take back what a pass made: undo PASS", (*_WORKER, "--undo")),
     "report": ("write the report: report DIR", (*_module("dashboard"), "--report")),

@@ -16,6 +16,7 @@ from auto_monitor.processes import Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
+from common.hints import hint
 from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, interrupts, processes, state
@@ -92,7 +93,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     if watching:
         raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
-            f"./stop.sh{job.option} ends it"
+            f"{hint('stop', state_dir=job.state_dir)} ends it"
         )
     place_script(job, console)
     job, mark, code = _with_pass(job, mode, console)
@@ -113,8 +114,9 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it."
         f"{stays} Follow it with\n"
         f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
-        f"  ./.venv/bin/python auto_monitor/monitor.py --status --watch{job.option}\n"
-        f"and end everything with ./stop.sh{job.option}; the next ./start.sh goes on.",
+        f"  {hint('status', '--watch', state_dir=job.state_dir)}\n"
+        f"and end everything with\n  {hint('stop', state_dir=job.state_dir)}\n"
+        f"{hint('start', state_dir=job.state_dir)} goes on then.",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -155,13 +157,13 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
     if running_workers(job.state_dir):
         if job.rebind:
             raise CannotStart(
-                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
-                "them, then --rebind"
+                f"workers are running on {job.state_dir}; "
+                f"{hint('stop', state_dir=job.state_dir)} ends them, then --rebind"
             )
         if job.adopt_library:
             raise CannotStart(
-                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
-                "them, then --adopt-library"
+                f"workers are running on {job.state_dir}; "
+                f"{hint('stop', state_dir=job.state_dir)} ends them, then --adopt-library"
             )
         return False
     known = job.has_ledger and not (job.adopt_library or job.rebind)
@@ -201,8 +203,8 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         )
         return
     console.print(
-        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m "
-        f"dashboard --link{job.option})",
+        f"Watch it on\n  {link}\n(works once; for another: "
+        f"{hint('link', state_dir=job.state_dir)})",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -222,7 +224,7 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
             undo.callback(supervisor.stop, supervisor.start(number), number)
     console.print(
         f"{job.workers} workers run without a monitor: one that stops is not started again. "
-        f"./stop.sh{job.option} ends them.",
+        f"{hint('stop', state_dir=job.state_dir)} ends them.",
         markup=False,
         soft_wrap=True,
     )
@@ -253,7 +255,8 @@ def _say_where(job: Job, console: Console) -> None:
     )
     if job.login_file is not None:
         console.print(
-            f"The login is in {job.login_file}; the server runs until ./stop.sh{job.option}",
+            f"The login is in {job.login_file}; the server runs until "
+            f"{hint('stop', state_dir=job.state_dir)}",
             markup=False,
             soft_wrap=True,
         )

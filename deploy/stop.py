@@ -4,13 +4,13 @@ It kills only what is provably ours.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.completion import offer_completion
 from common.errors import StateDirUnclear, told
+from common.hints import hint
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
 from common.state_dir import several
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         state_dirs = _meant(given, words)
     except StateDirUnclear as unclear:
-        sys.stderr.write(f"{told(unclear)}\n  ./stop.sh --all   # every one of them\n")
+        every = hint("stop", "--all")
+        sys.stderr.write(f"{told(unclear)}\n  {every}   # every one of them\n")
         return int(unclear.exit_code)
     stopped = sum(
         _stop_watching(path, monitor_only=given.monitor_only) for path in state_dirs
@@ -90,7 +91,7 @@ def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
     known = places.everywhere(found.texts(), PROJECT, runs)
     running = [place for place in known if place.runs]
     if len(running) > 1 and not given.all:
-        raise StateDirUnclear(several(running, shlex.join(["./stop.sh", *words])))
+        raise StateDirUnclear(several(running, hint("stop", *words)))
     return list(dict.fromkeys([*(place.state_dir for place in running), *named]))
 
 

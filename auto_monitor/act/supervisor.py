@@ -170,7 +170,8 @@ class Supervisor:
             if reached
             else "The time is up (MIGRATE_MAX_DURATION)"
         )
-        if self._action_log.act(f"{what}; the pass stays open and ./start.sh goes on"):
+        goes_on = f"the pass stays open and {self._action_log.hint('start')} goes on"
+        if self._action_log.act(f"{what}; {goes_on}"):
             self.dismiss()
         self._memory.save(ended=Ended.LIMIT if reached else Ended.TIME_IS_UP)
         return 0 if reached else STAYS_OPEN

@@ -18,6 +18,7 @@ from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import ActionLog
 from common.errors import CodedError
 from common.files import lock as locks
+from common.hints import hint
 from migration.state_dirs.places import workers_run
 from migration.state_files.names import MONITOR_PID
 
@@ -94,7 +95,8 @@ class MonitorLock:
         other = recorded(state_dir)
         named = f" (pid {other.pid})" if other else ""
         raise AlreadyRunning(
-            f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it"
+            f"a monitor is already running{named} on {state_dir}; "
+            f"{hint('stop', state_dir=state_dir)} ends it"
         )
 
     def release(self) -> None:

@@ -34,7 +34,8 @@ class Surroundings:
 def of(state_dir: Path, library: str, paused: Sequence[int]) -> Surroundings:
     """Returns them for a state directory, the library migrated last, paused workers."""
     server = embedded.running_url(state_dir / "bookshelf")
-    place, told = places.at(state_dir), load(Told, sources(config.PROJECT, os.environ))
+    place = places.at(state_dir, os.environ)
+    told = load(Told, sources(config.PROJECT, os.environ))
     ours = place is not None and place.server == EMBEDDED
     return Surroundings(
         server=server or ("" if ours else told.shelf_url),

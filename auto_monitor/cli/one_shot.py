@@ -1,7 +1,6 @@
 """`monitor.py --status`, `--resume`, `--rollback`, `--diff`, `--apply`: one command."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from auto_monitor.cli.command_line import script_of
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.fix_applier import Workshop
 from auto_monitor.repair import by_hand
+from common.hints import hint
 from common.settings.load import load
 from common.settings.shared import Library
 from migration.state_dirs import resolve
@@ -33,7 +33,7 @@ def carry_out(
     StateUnwritable.
     """
     if not given.state_dir:
-        command = shlex.join([".venv/bin/python", "auto_monitor/monitor.py", *argv])
+        command = hint("monitor", *argv)
         given.state_dir = resolve.for_command(
             environment, config.PROJECT, command, something_runs
         )

@@ -1,6 +1,6 @@
 """Which script is in place, and what became of a change of it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from auto_monitor.model import HistoryEntry
@@ -21,13 +21,11 @@ class ChangedScript:
 
     def __str__(self) -> str:
         """One line for people."""
-        shows = "monitor.py --diff shows what differs from the release"
         if not self.since:
-            return f"The workers' script {self.name} is not the released one; {shows}"
+            return f"The workers' script {self.name} is not the released one"
         return (
             f"A code fix runs since {self.since}: {self.name} was changed (the last one: "
-            f"+{self.added} -{self.removed} lines); {shows}, monitor.py --rollback takes "
-            "the last one back"
+            f"+{self.added} -{self.removed} lines)"
         )
 
 
@@ -58,15 +56,26 @@ def changed(
     )
 
 
-def given_way(names: Sequence[str]) -> str:
-    """One line about code fixes of an earlier version, which are proposals now, or ""."""
+def commands(hint: Callable[[str], str]) -> str:
+    """Which commands show a changed script, and take the change back."""
+    return (
+        f"{hint('diff')} shows what differs from the release, {hint('rollback')} takes "
+        "it back"
+    )
+
+
+def given_way(names: Sequence[str], apply: str) -> str:
+    """One line about code fixes of an earlier version, which are proposals now, or "".
+
+    `apply` is the command that puts a proposal in place.
+    """
     if not names:
         return ""
     more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     return (
         "A new version's worker script took the place of one that a code fix had "
-        f"changed. That is kept as a proposal{more}: monitor.py --apply {names[-1]} "
-        "tries it on the new one; or delete it in auto_monitor/proposals"
+        f"changed. That is kept as a proposal{more}: {apply} tries it on the new one; "
+        "or delete it in auto_monitor/proposals"
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.decide.secret_values import secret_values
+from common.hints import hint
 from migration.state_files import logs
 from migration.state_files.logs import Formatter, json_handler
 
@@ -20,10 +21,17 @@ class ActionLog:
     """Logs messages, some only once, and marks what a dry run would do."""
 
     def __init__(
-        self, log: logging.Logger, actions: logging.Logger, *, dry_run: bool
+        self,
+        log: logging.Logger,
+        actions: logging.Logger,
+        *,
+        dry_run: bool,
+        state_dir: Path | None = None,
     ) -> None:
-        """`actions` propagates its messages to `log`."""
+        """`actions` propagates its messages to `log`; `state_dir` is for commands that
+        people are told."""
         self._log = log
+        self._state_dir = state_dir
         self._actions = actions
         self.dry_run = dry_run
         self._said: dict[str, str] = {}
@@ -31,6 +39,10 @@ class ActionLog:
         self.info = log.info
         self.warning = log.warning
         self.error = log.error
+
+    def hint(self, name: str, *arguments: str) -> str:
+        """Returns a command about this migration, to be pasted."""
+        return hint(name, *arguments, state_dir=self._state_dir)
 
     def act(self, text: str) -> bool:
         """Logs an action before it is done.
@@ -113,7 +125,7 @@ def opened(
             handler.setFormatter(Formatter())
         logger.addHandler(handler)
     try:
-        yield ActionLog(log, actions, dry_run=dry_run)
+        yield ActionLog(log, actions, dry_run=dry_run, state_dir=state_dir)
     finally:
         for logger, handler in handlers:
             logger.removeHandler(handler)

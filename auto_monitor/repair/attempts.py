@@ -128,8 +128,7 @@ class Attempts:
         self.supervisor.kill(number)
         self.alerts.tell(
             f"Worker {number} is PAUSED: {reason}. The others go on without it. When "
-            "the cause is mended: "
-            f"python auto_monitor/monitor.py --resume {number}"
+            f"the cause is mended: {self.action_log.hint('resume', str(number))}"
         )
         # This comes last: a monitor that dies before this line finds the attempts used
         # up, and does it again.
@@ -268,6 +267,7 @@ class Attempts:
             self.cases.entries(),
             worker_id=number,
             timestamp=self.wall().isoformat(),
+            rollback=self.action_log.hint("rollback"),
         )
         if case is not None:
             self.cases.record(case)

@@ -8,18 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from auto_monitor import fix_applier
+from auto_monitor.decide.changed import commands
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.fix_applier import FixRefused, Workshop
 from auto_monitor.model import Afterwards, CodeChanges, HistoryEntry, Trigger
 from auto_monitor.record.history import HistoryFile, history_path
 from common.clock import utc_now
 from common.files.json_files import read_json
+from common.hints import hint
 from common.sanitize import for_log
 
-_RESTART = (
-    "Workers that run keep what they have until they are started again: ./stop.sh, "
-    "./start.sh"
-)
 #: The ending of a whole script that a roll-back has kept among the proposals.
 _WHOLE = ".taken-back"
 
@@ -35,7 +33,8 @@ def roll_back(script: Path, state_dir: Path) -> str:
     history.mark_rolled_back(name, utc_now())
     kept = fix_applier.folder_of(state_dir, "proposals")
     return (
-        f"{script} is the backup {name} again; what it was is in {kept}. {_RESTART}\n"
+        f"{script} is the backup {name} again; what it was is in {kept}. "
+        f"{_restart(state_dir)}\n"
     )
 
 
@@ -56,7 +55,7 @@ def difference(script: Path, project: Path, state_dir: Path) -> str:
     told = "".join(f"code fix of {one}\n" for one in since)
     return (
         f"{script} differs from the release ({name}):\n{told}\n{found}\n\n"
-        f"{fix_applier.how_to_keep(script)}.\n"
+        f"{fix_applier.how_to_keep(script, _commands(state_dir))}.\n"
     )
 
 
@@ -105,7 +104,19 @@ def apply(workshop: Workshop, proposal: str) -> str:
         path.rename(path.with_name(f"{path.name}.applied"))
     return (
         f"{made.diff}\n\n{script} is changed ({made.validation}); backup {made.backup}. "
-        f"{fix_applier.how_to_keep(script)}. {_RESTART}\n"
+        f"{fix_applier.how_to_keep(script, _commands(state_dir))}. {_restart(state_dir)}\n"
+    )
+
+
+def _commands(state_dir: Path) -> str:
+    return commands(lambda name: hint(name, state_dir=state_dir))
+
+
+def _restart(state_dir: Path) -> str:
+    stop, start = (hint(name, state_dir=state_dir) for name in ("stop", "start"))
+    return (
+        "Workers that run keep what they have until they are started again: "
+        f"{stop}, {start}"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from auto_monitor import fix_applier
 from auto_monitor.decide import trial
-from auto_monitor.decide.changed import tried_before
+from auto_monitor.decide.changed import commands, tried_before
 from auto_monitor.decide.trial import Arrival, Since
 from auto_monitor.model import (
     Candidate,
@@ -190,8 +190,9 @@ class CodeFixes:
             return False, said
         said = f"{self.script.name} is now the repaired one; backup {candidate.backup}"
         self.action_log.done(said)
+        advice = self.script.advice(commands(self.action_log.hint))
         self.alerts.tell(
-            f"The program's code was changed: {said}. {self.script.advice}",
+            f"The program's code was changed: {said}. {advice}",
             candidate.diff,
         )
         return True, said

@@ -250,8 +250,9 @@ class WrongResults:
 
     def _not_opened(self, why: str) -> None:
         self.attempts.action_log.warning(
-            "The next pass cannot be opened (%s); ./start.sh carries these books again",
+            "The next pass cannot be opened (%s); %s carries these books again",
             why,
+            self.attempts.action_log.hint("start"),
         )
 
     def _facts(self, entry: HistoryEntry, found: Totals) -> Facts:

@@ -78,10 +78,10 @@ class Remedies:
             return
         self.action_log.info(
             "Worker %d: its code fix is kept in auto_monitor/proposals/%s; "
-            "monitor.py --apply %s puts it in place",
+            "%s puts it in place",
             entry.worker_id,
             name,
-            name,
+            self.action_log.hint("apply", name),
         )
 
     def only_proposed(self, entry: HistoryEntry, why: str) -> HistoryEntry:

@@ -17,6 +17,7 @@ from auto_monitor.fix_applier import BEFORE_UPDATE, digest, folder_of
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record.history import HistoryFile, history_path
 from common.files.json_files import write_bytes, write_json
+from common.hints import hint
 from common.json_value import Json
 from common.sanitize import for_log
 from migration import release
@@ -36,6 +37,10 @@ class Place:
     script: Path
     shipped: Path
     state_dir: Path
+
+    def apply(self, proposal: str) -> str:
+        """Returns the command that puts a proposal in place."""
+        return hint("apply", proposal, state_dir=self.state_dir)
 
     @property
     def managed(self) -> bool:
@@ -70,7 +75,7 @@ def settle(place: Place, now: datetime) -> str:
         kept = _keep_again(place, over[-1], entries)
     for entry in over:
         history.record(_given_way(entry, kept), now)
-    return given_way([kept]) if kept else ""
+    return given_way([kept], place.apply(kept)) if kept else ""
 
 
 def _look(place: Place, entries: Sequence[HistoryEntry]) -> tuple[Found, bytes | None]:

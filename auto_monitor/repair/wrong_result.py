@@ -20,8 +20,8 @@ _TO_DO = (
     "what to do"
 )
 _AFTER_A_FIX = (
-    "; a code fix was installed: monitor.py --rollback takes it back, and the next pass "
-    "reads these books again"
+    "; a code fix was installed: {} takes it back, and the next pass reads these books "
+    "again"
 )
 
 
@@ -53,8 +53,11 @@ def case_of(
     *,
     worker_id: int,
     timestamp: str,
+    rollback: str,
 ) -> HistoryEntry | None:
     """Returns the case of a pass that was closed; None if nothing is wrong.
+
+    `rollback` is the command that takes a code fix back.
 
     It counts as no attempt on the worker.
     """
@@ -73,7 +76,7 @@ def case_of(
         root_cause=f"wrong result: the audit of pass {pass_id} found {what}",
         description=_TO_DO,
         verified=False,
-        reason=f"told{_AFTER_A_FIX if after_a_fix else ''}",
+        reason=f"told{_AFTER_A_FIX.format(rollback) if after_a_fix else ''}",
         afterwards=Afterwards.RELEASED,
     )
 

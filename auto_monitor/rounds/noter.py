@@ -67,8 +67,13 @@ class Noter:
             shipped=self.script.shipped,
         )
         names = tuple(self.script.given_way())
-        kept = changed.given_way(names)
-        said = "" if found is None else str(found)
+        apply = self.action_log.hint("apply", *names[-1:])
+        kept = changed.given_way(names, apply)
+        said = (
+            ""
+            if found is None
+            else f"{found}; {changed.commands(self.action_log.hint)}"
+        )
         self.memory.change(changed_script="; ".join(filter(None, (said, kept))))
         if found is None:
             self.action_log.forget("script")

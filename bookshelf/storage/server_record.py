@@ -9,8 +9,14 @@ from pathlib import Path
 
 from bookshelf.storage.files import write_file
 from common.errors import CodedError
+from common.files.json_files import read_json
+from common.json_value import Json
 
 log = logging.getLogger(__name__)
+
+
+#: So many former URLs are kept.
+_MOST_URLS = 50
 
 
 class RecordUnwritable(CodedError):
@@ -21,6 +27,21 @@ class RecordUnwritable(CodedError):
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def former_urls(data_dir: Path, url: str) -> list[Json]:
+    """Returns where the server has listened before it listens on `url`.
+
+    A migration's ledger knows one of them, and is found by it.
+    """
+    last = read_json(data_dir / "server.json")
+    if not isinstance(last, dict):
+        return []
+    former = last.get("former")
+    known = [*(former if isinstance(former, list) else []), last.get("url")]
+    texts = (text for text in known if isinstance(text, str) and text != url)
+    found: list[Json] = list(dict.fromkeys(texts))
+    return found[-_MOST_URLS:]
 
 
 class ServerRecord:

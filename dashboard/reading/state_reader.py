@@ -12,6 +12,7 @@ from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
 from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.record.samples import Sample
+from common.hints import hint
 from common.json_value import Json
 from common.sanitize import for_log
 from dashboard.reading.series import Estimate, SampleSeries, estimate
@@ -31,8 +32,9 @@ class Remaining:
 class Snapshot:
     """The status at one moment, with an estimate and other data for a page.
 
-    `state` is one word for the whole; `history_version` changes whenever the history
-    does; `disk_used_percent` and `disk_free_bytes` are of the state directory.
+    `state` is one word for the whole, `start` the command that goes on;
+    `history_version` changes whenever the history does; `disk_used_percent` and
+    `disk_free_bytes` are of the state directory.
     """
 
     status: Status
@@ -42,12 +44,14 @@ class Snapshot:
     history_version: str
     disk_used_percent: float
     disk_free_bytes: int
+    start: str
 
     def to_json(self) -> dict[str, Json]:
         """Returns what `monitor.py --status --json` prints, and the rest."""
         eta = self.eta
         return status.to_json(self.status) | {
             "state": self.state,
+            "start": self.start,
             "eta": None if eta is None else {**asdict(eta)},
             "mb_per_second": self.mb_per_second,
             "history_version": self.history_version,
@@ -99,6 +103,7 @@ class StateReader:
             history_version=self._version(),
             disk_used_percent=round(used, 1),
             disk_free_bytes=usage.free,
+            start=hint("start", state_dir=self.state_dir),
         )
 
     def fixes(self) -> list[HistoryEntry]:

@@ -8,8 +8,9 @@ from aiohttp import web
 from auto_monitor.cli import commands, daemon
 from auto_monitor.cli.commands import CommandKind
 from common.files.json_files import StateUnwritable
+from common.hints import hint
 from common.json_value import Json
-from dashboard.web.board import BOARD
+from dashboard.web.board import BOARD, Board
 
 
 async def command(request: web.Request) -> web.Response:
@@ -27,13 +28,19 @@ async def command(request: web.Request) -> web.Response:
     watched = await asyncio.to_thread(daemon.alive, board.config.state_dir) is not None
     if not watched and kind.kind is not CommandKind.RETRY:
         raise web.HTTPConflict(
-            text="No monitor runs, so nobody would carry this out; ./start.sh starts one."
+            text="No monitor runs, so nobody would carry this out; "
+            f"{_start(board)} starts one."
         )
     try:
         await asyncio.to_thread(commands.leave, board.config.state_dir, kind)
     except StateUnwritable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
-    return web.json_response({"message": _said(kind, watched)}, status=202)
+    said = _said(kind, _start(board), watched=watched)
+    return web.json_response({"message": said}, status=202)
+
+
+def _start(board: Board) -> str:
+    return hint("start", state_dir=board.config.state_dir)
 
 
 async def _kind(request: web.Request) -> commands.Command:
@@ -47,7 +54,7 @@ async def _kind(request: web.Request) -> commands.Command:
     return kind
 
 
-def _said(kind: commands.Command, watched: bool) -> str:
+def _said(kind: commands.Command, start: str, *, watched: bool) -> str:
     if kind.kind is CommandKind.RETRY:
         what = (
             f"{len(kind.files)} failed file{'s' if len(kind.files) > 1 else ''}"
@@ -57,6 +64,6 @@ def _said(kind: commands.Command, watched: bool) -> str:
         return (
             f"Asked to retry {what}."
             if watched
-            else f"No monitor runs; the next ./start.sh retries {what}."
+            else f"No monitor runs; the next start retries {what}: {start}"
         )
     return f"Asked to {kind.kind.value} worker {kind.worker_id}; the monitor does it in a moment."

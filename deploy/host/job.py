@@ -6,7 +6,6 @@ from pathlib import Path
 
 from auto_monitor.config import check_together
 from auto_monitor.processes import WorkerCommand
-from common import state_dir
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
 from common.settings.programs import Capacity, StartSettings
@@ -44,8 +43,6 @@ class Job:
     as_json: bool = False
     #: Whether the monitor stays when a pass is closed.
     watch: bool = False
-    #: Whether the state directory was named: then commands need its name to find it.
-    state_dir_named: bool = False
 
     @property
     def embedded(self) -> bool:
@@ -56,11 +53,6 @@ class Job:
     def has_ledger(self) -> bool:
         """Whether the state directory has seen this library before."""
         return (self.state_dir / LEDGER_NAME).exists()
-
-    @property
-    def option(self) -> str:
-        """The commands' option for the state directory, quoted, or ""."""
-        return f" {state_dir.option(self.state_dir)}" if self.state_dir_named else ""
 
 
 class Mode(Enum):

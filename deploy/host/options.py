@@ -10,12 +10,12 @@ from typing import NamedTuple
 from rich.console import Console
 
 from auto_monitor.config import require_llm_key
-from common.settings.command_line import read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
+from deploy.host.before import read_start
 from deploy.host.children import (
     checked_library,
     environment_for,
@@ -53,7 +53,7 @@ def read_job(
     Exits with 2 on wrong usage. Raises CannotStart, Fatal or OSError.
     """
     parser, given = read_arguments(argv)
-    values, found = read_settings(given, StartSettings)
+    values, found = read_start(given)
     refuse(parser, given, values, found)
     of_monitor = check_for_all(found)
     if given.llm_enabled:
@@ -91,7 +91,6 @@ def read_job(
         rebind=given.rebind or server.moved,
         as_json=given.json,
         watch=watch,
-        state_dir_named=values.state_dir is not None,
     )
     return job, mode
 

@@ -6,12 +6,12 @@ ranges are reopened; otherwise the next pass does.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import told
+from common.hints import hint
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
 from common.state_dir import HELP_FOUND
@@ -93,8 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _found(environment: Mapping[str, str], argv: Sequence[str] | None) -> Path:
     """The one of the migration that runs, or else of the last one."""
     words = sys.argv[1:] if argv is None else argv
-    command = shlex.join([".venv/bin/python", "-m", "migration.commands.retry", *words])
-    return resolve.for_command(environment, PROJECT, command)
+    return resolve.for_command(environment, PROJECT, hint("reopen", *words))
 
 
 def file_id(text: str) -> FileId:

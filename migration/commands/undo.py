@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 from common.files import lock
+from common.hints import hint
 from common.sanitize import for_log
 from migration.checks import removal
 from migration.checks.removal import Fate, Reason, Verdict, stays
@@ -68,8 +69,8 @@ def refuse_while_running(opened: Resources) -> None:
     state_dir = opened.options.state_dir
     if lock.holder(state_dir / MONITOR_PID) is not None:
         raise PassIsOpen(
-            f"a monitor runs on {state_dir}: end it first (./stop.sh --state-dir "
-            f"{state_dir})"
+            f"a monitor runs on {state_dir}: end it first "
+            f"({hint('stop', state_dir=state_dir)})"
         )
     if any_alive(state_dir, besides=opened.options.worker_id):
         raise PassIsOpen(

@@ -31,6 +31,7 @@ from requests.utils import get_environ_proxies
 from common.clock import SteadyClock
 from common.files.json_files import make_state_dir
 from common.files.system_errors import reason_of
+from common.hints import hint
 from common.settings.load import load, sources
 from common.settings.shared import Database, Engine, LogFormat
 from migration.confinement import broker, inside, kernel, rules
@@ -95,7 +96,7 @@ def _confined(argv: Sequence[str]) -> tuple[Job, inside.Channel]:
     except kernel.CannotConfine as error:
         raise kernel.CannotConfine(
             f"{job.script} was changed by an LLM and cannot be confined: {error}; "
-            "monitor.py --rollback takes the change back"
+            f"{hint('rollback', state_dir=job.state_dir)} takes the change back"
         ) from error
     return job, channel
 

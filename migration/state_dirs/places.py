@@ -56,9 +56,11 @@ def gone(environment: Mapping[str, str]) -> list[Use]:
     return [use for use in uses if not _is_ours(use.state_dir)]
 
 
-def at(state_dir: Path) -> Place | None:
+def at(state_dir: Path, environment: Mapping[str, str]) -> Place | None:
     """Returns what is in this directory; None when it holds no state."""
-    return next(iter(_looked_at([state_dir], {}, workers_run)), None)
+    root = state_root(environment)
+    uses = {use.state_dir: use for use in known_dirs.read(root)} if root else {}
+    return next(iter(_looked_at([state_dir], uses, workers_run)), None)
 
 
 def _folders(root: Path) -> list[Path]:

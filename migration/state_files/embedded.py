@@ -48,10 +48,13 @@ def running_url(data_dir: Path) -> str:
 
 def urls(data_dir: Path) -> tuple[str, ...]:
     """Returns where it has listened, the last one at the end; the ledger knows one."""
-    former = read_json(data_dir / FORMER_URLS)
-    last = _record(data_dir).get("url")
-    found = [*(former if isinstance(former, list) else []), *([last] if last else [])]
-    return tuple(dict.fromkeys(str(url) for url in found))
+    record = _record(data_dir)
+    former = (read_json(data_dir / FORMER_URLS), record.get("former"))
+    known = [url for texts in former if isinstance(texts, list) for url in texts]
+    last = record.get("url")
+    return tuple(
+        dict.fromkeys(str(url) for url in [*known, last] if url and url != last)
+    ) + ((str(last),) if last else ())
 
 
 def moved(data_dir: Path, known: str) -> bool:

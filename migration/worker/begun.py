@@ -28,6 +28,9 @@ class Begun:
     library: Path | None
     state_dir: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the embedded server listens elsewhere than its ledger knows: once that is
+    #: proved to be the same server, the ledger follows.
+    moved: bool = False
 
 
 def is_about_one(given: argparse.Namespace) -> bool:
@@ -61,14 +64,18 @@ def find(
     library = values.library or (Path(place.library) if place.library else None)
     offline = given.undo is None and any(vars(given)[mode] for mode in _OFFLINE)
     settings = _server(place, values, found, offline=offline)
-    return Begun(library, place.state_dir, settings)
+    url = settings.get("server", "")
+    moved = url != place.server_url and embedded.moved(
+        place.state_dir / "bookshelf", place.server_url
+    )
+    return Begun(library, place.state_dir, settings, moved)
 
 
 def _place(
     values: WorkerSettings, found: Sources, command: str, project: Path
 ) -> Place | None:
     if values.state_dir is not None:
-        return places.at(values.state_dir)
+        return places.at(values.state_dir, found.texts())
     if values.library is None:
         return resolve.running_or_last(found.texts(), project, command)
     named = found.find("MBS2_SERVER")

@@ -33,7 +33,7 @@ examples:
       it may take; --json for programs
   python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
       try it with ten files
-  python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Doe, Jane"
+  python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Jane Doe"
       only what is selected: different options all have to hold, and one given
       twice is met by either value
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
@@ -249,7 +249,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         join_only=given.join_only,
         open_pass=given.open_pass,
         adopt_library=given.adopt_library,
-        rebind=given.rebind,
+        rebind=given.rebind or where.moved,
     )
 
 

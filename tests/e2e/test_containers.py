@@ -378,9 +378,12 @@ def uploaded(stack: Stack) -> int:
 
 
 def kill_a_worker(stack: Stack) -> None:
-    """SIGKILL to worker 1 inside the container."""
+    """SIGKILL to worker 1 inside the container, once it runs: its file may still be that
+    of the container before."""
     pid = "json.load(open('/state/migration_progress_worker1.json'))['pid']"
-    stack.python("migrator", f"import json, os, signal; os.kill({pid}, signal.SIGKILL)")
+    kill = f"import json, os, signal; os.kill({pid}, signal.SIGKILL)"
+    command = ["exec", "-T", "migrator", "python", "-c", kill]
+    wait_for(lambda: stack.compose(*command, check=False).returncode == 0, seconds=60)
 
 
 # -- services --------------------------------------------------------------------------

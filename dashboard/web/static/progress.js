@@ -34,7 +34,7 @@ export function showProgress(now) {
 
 function eta(now) {
   if (now.totals.closed_at) return "Everything is accounted for";
-  if (now.state === "stopped") return "Nobody works on it now; ./start.sh goes on";
+  if (now.state === "stopped") return `Nobody works on it now; ${now.start} goes on`;
   if (!now.eta) return "Time left: not known yet";
   const { seconds, earliest, latest } = now.eta;
   const between = [span(earliest), span(latest)];

@@ -20,6 +20,7 @@ from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WatchRecord
 from auto_monitor.processes import identity_of
 from common.clock import utc_now
+from common.state_dir import option
 from dashboard.report import report
 from migration.model import BookId, FileId
 from migration.state_files.names import LEDGER_NAME
@@ -245,9 +246,9 @@ def test_without_a_monitor_only_a_retry_is_taken_for_later(board: Running) -> No
     refused = visitor.post({"command": "pause", "worker_id": 1})
     assert (refused.status_code, "No monitor runs" in refused.text) == (409, True)
     kept = visitor.post({"command": "retry", "files": []})
-    assert (
-        kept.json()["message"]
-        == "No monitor runs; the next ./start.sh retries all failed files."
+    assert kept.json()["message"] == (
+        "No monitor runs; the next start retries all failed files: "
+        f"./start.sh {option(board.state)}"
     )
     assert commands.take(board.state).commands == [Command(CommandKind.RETRY)]
 

@@ -14,6 +14,7 @@ from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.repair import by_hand
 from common.clock import utc_now
 from common.files import durable
+from common.state_dir import option
 from tests.support.monitor.editkit import SCRIPT, as_strings
 from tests.support.monitor.editkit import workshop as made_workshop
 from tests.support.monitor.quickshop import NEW, OLD, Quick
@@ -73,7 +74,7 @@ def test_what_differs_from_the_release(workshop: Quick) -> None:
     said = by_hand.difference(*place)
     assert f"\n-{OLD}\n+{NEW}\n" in said
     assert ": the limit is zero\n" in said
-    assert "monitor.py --rollback takes it back" in said
+    assert f"./migrate rollback {option(workshop.state_dir)} takes it back" in said
 
 
 def test_without_a_sandbox_a_person_may_decide(workshop: Quick) -> None:
@@ -124,10 +125,10 @@ def test_a_third_script_is_never_overwritten(workshop: Quick) -> None:
 
 def test_how_to_keep_a_change_in_a_checkout(workshop: Quick, tmp_path: Path) -> None:
     """Only those with git are told about git."""
-    assert "git" not in fix_applier.how_to_keep(workshop.script)
+    assert "git" not in fix_applier.how_to_keep(workshop.script, "")
     (tmp_path / ".git").mkdir()
     assert "`git checkout -- bulk_migrate_calibre.py` drops it" in (
-        fix_applier.how_to_keep(workshop.script)
+        fix_applier.how_to_keep(workshop.script, "")
     )
 
 

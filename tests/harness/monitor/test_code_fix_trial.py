@@ -333,6 +333,8 @@ def test_a_repair_that_helped_is_installed(
     trial = Trial(script)
     there = told is not None
     assert trial.fixes.promote(CANDIDATE) == (there, said)
-    changed = f"The program's code was changed: {said}. monitor.py --diff shows it"
-    assert trial.alerts.told == [changed if there else said]
+    changed = f"The program's code was changed: {said}. ./migrate diff shows "
+    assert [text.partition("what differs")[0] for text in trial.alerts.told] == [
+        changed if there else said
+    ]
     assert (script.now == "repaired") is there

@@ -837,7 +837,7 @@ def test_a_code_fix_of_an_earlier_version_is_told_once() -> None:
     made.script.kept = ["worker.py.aaa.before-update"]
     made.rounds(3)
     (told,) = made.alerts.told
-    assert "monitor.py --apply worker.py.aaa.before-update tries it" in told
+    assert "./migrate apply worker.py.aaa.before-update tries it" in told
     assert made.monitor.memory.state.changed_script == told
     made.new_monitor().begin()
     made.rounds(2)

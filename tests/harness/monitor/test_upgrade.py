@@ -102,7 +102,7 @@ def test_a_pull_that_overwrote_a_code_fix(place: Place, noted: bool) -> None:
     said = settle(place, NOW)
     (path,) = kept(place)
     assert path.name == f"{NAME}.{sha(REPAIRED_OLDER)[:12]}.before-update"
-    assert f"monitor.py --apply {path.name}" in said
+    assert f"./migrate apply {path.name} --state-dir " in said
     (entry,) = entries(place)
     assert (entry.rolled_back, entry.verified, entry.case) == (True, None, None)
     assert entry.reason.endswith(f"kept in auto_monitor/proposals/{path.name}")
@@ -161,7 +161,7 @@ def test_a_script_of_the_users_own(place: Place) -> None:
     noted = own.script.with_name(".worker.py.changed")
     noted.write_text(f"{sha(REPAIRED_OLDER)} release={sha(OLDER)}\n")
     own.script.write_text(REPAIRED_OLDER, "utf-8")
-    assert "--apply worker.py." in settle(own, NOW)
+    assert "./migrate apply worker.py." in settle(own, NOW)
     assert own.script.read_text("utf-8") == SHIPPED
 
 

@@ -1,5 +1,6 @@
 """`--verify` and its like find library, server and login of their migration."""
 
+import json
 import os
 from pathlib import Path
 
@@ -86,6 +87,21 @@ def test_the_embedded_server_is_found(
     assert (options.ws_url, options.db_uri) == ("", "")
     assert (options.state_dir, options.library) == (mine, machine.library.root)
     assert "of ours" not in repr(options)
+
+
+def test_it_is_found_on_another_port(machine: Machine) -> None:
+    """Where it listens now; the ledger follows once it is proved to be the same."""
+    mine = embedded(machine.root / "mine")
+    place = mine / "bookshelf"
+    record = json.loads((place / "server.json").read_text("utf-8"))
+    moved: dict[str, Json] = {**record, "url": "http://127.0.0.1:9", "former": [OURS]}
+    write_json(place / "server.json", moved)
+    options = read(machine, str(machine.library.root), "--verify")
+    assert server(options) == ("http://127.0.0.1:9", "admin", "of ours")
+    assert (options.state_dir, options.rebind) == (mine, True)
+    # An export asks no server, and nothing is proved.
+    exported = read(machine, str(machine.library.root), "--export-map", "map.csv")
+    assert (exported.state_dir, exported.rebind) == (mine, False)
 
 
 def test_another_server_in_env_is_not_that_of_a_named_directory(

@@ -295,9 +295,7 @@ def test_failed_files_are_searched_and_retried(
     chrome.find_element(By.CSS_SELECTOR, "#failed-list button").click()
     wait(
         chrome,
-        lambda page: (
-            "the next ./start.sh retries 1 failed file" in text_of(page, "#said")
-        ),
+        lambda page: "the next start retries 1 failed file: " in text_of(page, "#said"),
     )
     assert commands.take(state.folder).commands == [
         Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),))

@@ -511,8 +511,11 @@ class FakeScript:
         """By its name."""
         return Path(candidate.name)
 
-    advice: str = "monitor.py --diff shows it"
     kept: list[str] = field(default_factory=list)
+
+    def advice(self, commands: str) -> str:
+        """Those commands."""
+        return commands
 
     def given_way(self) -> list[str]:
         """As set."""

@@ -19,7 +19,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "migrate").touch()
     monkeypatch.setattr(hints, "PROJECT", folder)
     monkeypatch.delenv(hints.COMMAND, raising=False)
-    monkeypatch.setenv(hints.CALLED_FROM, str(folder))
+    monkeypatch.setattr(hints, "_called_from", str(folder))
     return folder
 
 
@@ -38,12 +38,12 @@ def test_from_elsewhere(
 ) -> None:
     """By its full path, quoted; also when the folder is gone."""
     for folder in (tmp_path, tmp_path / "gone"):
-        monkeypatch.setenv(hints.CALLED_FROM, str(folder))
+        monkeypatch.setattr(hints, "_called_from", str(folder))
         assert shlex.split(hint("stop")) == [str(checkout / "stop.sh")]
         words = [str(checkout / "migrate"), "resume", "2"]
         assert shlex.split(hint("resume", "2")) == words
     # Who was not called by a script is where it is.
-    monkeypatch.delenv(hints.CALLED_FROM)
+    monkeypatch.setattr(hints, "_called_from", "")
     monkeypatch.chdir(checkout)
     assert hint("stop") == "./stop.sh"
 

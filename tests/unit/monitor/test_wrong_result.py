@@ -15,7 +15,12 @@ def test_only_what_an_audit_finds_is_a_wrong_result() -> None:
     """An empty ebook is left over, not wrong."""
     found = {"wrong title": 2, "empty ebook": 1, "file not there": 3}
     assert wrong(found) == {"file not there": 3, "wrong title": 2}
-    assert case_of(1, {"empty ebook": 1}, [], worker_id=1, timestamp="now") is None
+    assert (
+        case_of(
+            1, {"empty ebook": 1}, [], worker_id=1, timestamp="now", rollback="undo it"
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,9 @@ def test_the_case_says_what_a_person_can_do(
     earlier: list[HistoryEntry], takes_back: bool
 ) -> None:
     """It is no attempt on its worker."""
-    case = case_of(3, {"wrong title": 2}, earlier, worker_id=2, timestamp="now")
+    case = case_of(
+        3, {"wrong title": 2}, earlier, worker_id=2, timestamp="now", rollback="undo it"
+    )
     assert case is not None
     assert (case.worker_id, case.attempt, case.afterwards) == (
         2,
@@ -41,4 +48,4 @@ def test_the_case_says_what_a_person_can_do(
         Afterwards.RELEASED,
     )
     assert case.root_cause == "wrong result: the audit of pass 3 found 2 wrong title"
-    assert ("--rollback" in case.reason) is takes_back
+    assert ("undo it takes it back" in case.reason) is takes_back
