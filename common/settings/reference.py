@@ -45,6 +45,9 @@ text says nothing. The monitor hands the worker's settings on to the workers, an
 `docker-compose.yml` hands those of `.env` on to the containers, but for those marked
 "not in containers", which have a value of their own there.
 
+A relative path is below the folder that the command is called from; in a `.env` file it is
+below the checkout.
+
 A value that is not allowed is one line on standard error, with the name, the value, what is
 allowed and where the value comes from; the program ends with status 2. Values of settings
 marked "secret" are never shown. Each of these can also stand in a file, as its only line:

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common import sd_notify
+from common.errors import StateUnwritable
+from common.files.system_errors import reason_of
 from deploy import PROJECT
 from deploy.host import processes
 from deploy.host.children import CannotStart, begun, end_child
@@ -16,6 +18,8 @@ from deploy.host.job import Job, environment_of
 
 #: Seconds the monitor is given to come up.
 START_SECONDS = 30.0
+#: What it cannot do without.
+_LOGS = ("monitor.log", "auto_restart.log")
 
 
 def _monitor_command(job: Job, *options: str) -> list[str]:
@@ -35,7 +39,16 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
 
 
 def become_monitor(job: Job, *options: str) -> int:
-    """Replaces this process by the monitor."""
+    """Replaces this process by the monitor.
+
+    Raises StateUnwritable if that could not log: then nobody would be left to end what
+    was started for it.
+    """
+    for path in (job.state_dir / name for name in _LOGS):
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
     sys.stdout.flush()
     # The process stays the same: under systemd it is the service, and reports for it.
     service = {

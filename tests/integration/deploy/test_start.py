@@ -144,6 +144,16 @@ def test_a_start_that_fails_leaves_nothing(
     assert start.ours() == []
 
 
+def test_a_monitor_that_cannot_begin_leaves_nothing(start: Start) -> None:
+    """Not in the foreground either, where it takes the place of who started it."""
+    no_place_for_the_log(start)
+    process = start.begin("--foreground", "--no-dashboard")
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 5, out + said
+    assert "monitor.log: it is a directory, not a file; move it away" in said
+    assert start.ours() == []
+
+
 def test_ctrl_c_leaves_nothing(start: Start) -> None:
     """While it waits for a library that Calibre has locked."""
     with closing(
