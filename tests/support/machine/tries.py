@@ -70,7 +70,7 @@ def stops(one: Person) -> None:
 
 START = "./start.sh --library ~/Calibre"
 TRIES = (
-    Try("./start.sh --demo", "The books can be looked at on http://127.0.0.1:"),
+    Try("./start.sh --demo", "Your shelf: http://127.0.0.1:"),
     Try("./stop.sh", "embedded server (pid "),
     Try(START, "The monitor runs", then=closed(1)),
     Try("./migrate status --watch", "Pass 1"),
