@@ -69,7 +69,7 @@ class Incident(Broken):
         }
         self.use(fault.broken(SHIPPED))
         # A busy machine may need it: what is measured is not the gate's limit.
-        self.more["GATE_SECONDS"] = "240"
+        self.more["GATE_SECONDS"] = "120"
         self.fault_of = fault
 
     def begin(self) -> None:
