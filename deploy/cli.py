@@ -96,7 +96,12 @@ def command_line(given: Sequence[str]) -> list[str] | None:
     name, *options = given
     if name not in SUBCOMMANDS:
         return None
-    return [sys.executable, *SUBCOMMANDS[name][1], *options]
+    program = list(SUBCOMMANDS[name][1])
+    if options[:1] in (["-h"], ["--help"]):
+        # An option that wants a value would take this for one.
+        while program[-1].startswith("--"):
+            program.pop()
+    return [sys.executable, *program, *options]
 
 
 def usage() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from auto_monitor import config
 from auto_monitor.cli import commands
 from auto_monitor.cli.command_line import script_of
-from auto_monitor.cli.daemon import something_runs
+from auto_monitor.cli.daemon import alive, something_runs
 from auto_monitor.fix_applier import Workshop
 from auto_monitor.repair import by_hand
 from common.hints import hint
@@ -65,7 +65,10 @@ def carry_out(
     commands.leave(
         state_dir, commands.Command(commands.CommandKind.RESUME, given.resume)
     )
-    sys.stdout.write(
-        f"The monitor will resume worker {given.resume} at its next look.\n"
+    when = (
+        f"when it runs again: {hint('start', state_dir=state_dir)}"
+        if alive(state_dir) is None
+        else "at its next look."
     )
+    sys.stdout.write(f"The monitor will resume worker {given.resume} {when}\n")
     return 0

@@ -11,7 +11,9 @@ from auto_monitor import monitor
 from auto_monitor.cli import commands
 from auto_monitor.cli.command_line import asked_of_workers
 from auto_monitor.cli.commands import Command, CommandKind
+from auto_monitor.cli.daemon import MonitorLock
 from common.exit_status import ExitCode
+from common.state_dir import option
 from migration.model import Phase
 from migration.state_files.names import LEDGER_NAME
 from tests.support.libraries.librarykit import Library, epubs
@@ -118,9 +120,17 @@ def test_nothing_to_show_is_no_error(tmp_path: Path) -> None:
 
 
 def test_resume_leaves_a_command(state: State) -> None:
-    """For the monitor's next look."""
+    """For the monitor's next look, or its next start."""
+    told = "The monitor will resume worker 2"
     code, said = run(state, "--resume", "2")
-    assert (code, said) == (0, "The monitor will resume worker 2 at its next look.\n")
+    start = f"./start.sh {option(state.folder)}"
+    assert (code, said) == (0, f"{told} when it runs again: {start}\n")
+    assert commands.take(state.folder).commands == [Command(CommandKind.RESUME, 2)]
+    lock = MonitorLock(state.folder)
+    try:
+        assert run(state, "--resume", "2") == (0, f"{told} at its next look.\n")
+    finally:
+        lock.release()
     assert commands.take(state.folder).commands == [Command(CommandKind.RESUME, 2)]
 
 

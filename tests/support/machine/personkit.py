@@ -1,7 +1,6 @@
 """A person who is not root, with a home and a checkout in folders with blanks."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -139,7 +138,20 @@ def _make_venv(folder: Path, python: str) -> None:
     subprocess.run(
         [python, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120
     )
-    packages = folder / "lib" / _VERSION / "site-packages" / "libraries.pth"
-    packages.write_text(sysconfig.get_path("purelib") + "\n")
-    for stamp in (PROJECT / ".venv").glob("installed-*"):
-        shutil.copy(stamp, folder / stamp.name)
+    packages, ours = folder / "lib" / _VERSION / "site-packages", _libraries()
+    (packages / "libraries.pth").write_text(f"{ours}\n")
+    (packages / "pip").symlink_to(ours / "pip")
+    # By this a start sees that nothing is to be installed.
+    names = ("requirements.txt", "requirements-cluster.txt", "requirements.txt")
+    stamp = subprocess.run(
+        ["cksum"],
+        input=b"".join((PROJECT / name).read_bytes() for name in names),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    ).stdout
+    (folder / "installed-requirements").write_bytes(stamp)
+
+
+def _libraries() -> Path:
+    return Path(sysconfig.get_path("purelib"))

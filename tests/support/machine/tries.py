@@ -70,11 +70,11 @@ def stops(one: Person) -> None:
 
 START = "./start.sh --library ~/Calibre"
 TRIES = (
-    Try("./start.sh --demo", "The books can be looked at on http://127.0.0.1:"),
+    Try("./start.sh --demo", "Your shelf: http://127.0.0.1:"),
     Try("./stop.sh", "embedded server (pid "),
     Try(START, "The monitor runs", then=closed(1)),
     Try("./migrate status --watch", "Pass 1"),
-    Try("tail -f monitor.log", until="Pass 1 closed"),
+    Try("tail -f monitor.log", until="Next time"),
     Try("tail -f auto_restart.log", until="Starting worker 1"),
     Try("jq . auto_fix_history.json", "[]"),
     Try("tail -f migration_worker1.log", until="Pass 1 closed"),

@@ -48,6 +48,16 @@ def test_a_subcommand_is_a_program_of_ours(
         assert Path(start[0]).is_file()
 
 
+@pytest.mark.parametrize("name", cli.SUBCOMMANDS)
+def test_a_subcommand_explains_itself(name: str) -> None:
+    """Its own option would take --help for its value."""
+    for word in ("-h", "--help"):
+        given = cli.command_line([name, word])
+        assert given is not None
+        assert given[-1] == word
+        assert [text for text in given if text.startswith("--")] in ([], ["--help"])
+
+
 @pytest.mark.parametrize(
     ("given", "status", "said"),
     [
