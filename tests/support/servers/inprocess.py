@@ -166,6 +166,8 @@ def serve(
     def ask_and_end() -> None:
         try:
             wait_for(asked.record.exists, seconds=20)
+            # What it says next would be read by whoever is called beside it.
+            wait_for(_says_that_it_listens, seconds=20)
             asked.ask()
         except BaseException as error:  # noqa: BLE001 - raised again where it is seen
             failed.append(error)
@@ -184,6 +186,11 @@ def serve(
     if failed:
         raise failed[0]
     return ended
+
+
+def _says_that_it_listens() -> bool:
+    said = sys.stdout
+    return isinstance(said, io.StringIO) and " listening on " in said.getvalue()
 
 
 @contextlib.contextmanager
