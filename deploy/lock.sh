@@ -3,12 +3,14 @@
 # a build installs what was tried, whatever the package index holds by then. Needs Python 3.11, as the images have, and
 # network. Where the index is is pip's own setting; its address is not written.
 #   deploy/lock.sh [--upgrade]      --upgrade: the newest versions that the requirements allow
+#   deploy/lock.sh --help
+# LOCK_PYTHON names a Python 3.11 that is not called python3.11. Takes about six minutes.
 set -euo pipefail
 
 case ${1:-} in
 "" | --upgrade) ;;
 -h | --help)
-    sed -n '2,5s/^# \{0,1\}//p' "$0"
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 *)

@@ -3,12 +3,14 @@
 # has the very same ones: BASE_IMAGE (of both images that are built) and POSTGRES_IMAGE. Run it again to take up newer
 # ones; then build and start: docker compose up -d --build. The other lines of .env stay as they are.
 #   deploy/pin_images.sh            the tags that .env names, else debian:bookworm-slim and postgres:15
+#   deploy/pin_images.sh --help
+# Needs Docker, and network to the registry that the tags are in.
 set -euo pipefail
 
 case ${1:-} in
 "") ;;
 -h | --help)
-    sed -n '2,5s/^# \{0,1\}//p' "$0"
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 *)

@@ -30,7 +30,7 @@ from tests.support.monitor.quickshop import NEW, OLD
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(1500),
-    pytest.mark.xdist_group("docker"),
+    pytest.mark.xdist_group("networks"),
     pytest.mark.slow,
 ]
 #: Enough that everything can be stopped in the middle, one by one.

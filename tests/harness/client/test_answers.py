@@ -4,6 +4,7 @@ and never taken for a yes."""
 import contextlib
 import gzip
 import pickle
+import re
 import socketserver
 import threading
 import time
@@ -85,6 +86,13 @@ class _Handler(socketserver.StreamRequestHandler):
         head = b""
         while b"\r\n\r\n" not in head and (block := self.request.recv(65536)):
             head += block
+        # What was not read when it hangs up would reset the connection, and with it
+        # the answer.
+        head, _, body = head.partition(b"\r\n\r\n")
+        length = re.search(rb"(?im)^content-length: (\d+)", head)
+        missing = int(length[1]) - len(body) if length else 0
+        while missing > 0 and (block := self.request.recv(missing)):
+            missing -= len(block)
         self.server.asked.append(head)
         with contextlib.suppress(OSError):
             self.server.say(self._write)

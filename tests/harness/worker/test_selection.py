@@ -225,7 +225,7 @@ def test_status_and_report_name_the_selection(case: Case) -> None:
     value = report.collect(state, now)
     assert value["selection"] == {"words": "author author 1", "books": 6, "outside": 4}
     schema = json.loads((report.HERE / "report.schema.json").read_text("utf-8"))
-    jsonschema.validate(value, schema)
+    jsonschema.validate(json.loads(json.dumps(value)), schema)
     console = Console(file=io.StringIO(), width=200)
     console.print(picture.picture(status.collect(state, now), now))
     assert about in console.file.getvalue()  # type: ignore[attr-defined]

@@ -21,7 +21,8 @@ from tests.support.servers.browserkit import (
 from tests.support.servers.shelf import Shelf, start_shelf
 from tests.support.servers.shelfkit import client
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("browser")]
+# Chromium ends what it loads when a network comes or goes, as containers make them.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("networks")]
 
 
 @pytest.fixture(scope="module")

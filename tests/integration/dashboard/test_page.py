@@ -35,7 +35,8 @@ from tests.support.servers.browserkit import (
 )
 from tests.support.servers.shelf import Shelf
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("browser")]
+# Chromium ends what it loads when a network comes or goes, as containers make them.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("networks")]
 
 
 @pytest.fixture

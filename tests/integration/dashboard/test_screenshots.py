@@ -31,7 +31,8 @@ from tests.support.servers.browserkit import (
 )
 from tests.support.servers.shelf import Shelf
 
-pytestmark = pytest.mark.integration
+# Chromium ends what it loads when a network comes or goes, as containers make them.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("networks")]
 IMAGES = PROJECT / "docs" / "images"
 MOST_BYTES = 100_000
 
