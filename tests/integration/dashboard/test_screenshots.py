@@ -50,6 +50,8 @@ def test_pictures_of_a_real_migration(
         "TASK_SECONDS": "30",
         "RECONCILE_AFTER_SECONDS": "3",
         "SUCCESS_VERIFICATION_SECONDS": "9",
+        # A start asks the server a dozen times, and each answer takes half a second.
+        "DISCOVERY_THRESHOLD_SECONDS": "30",
     }
     watch.open_pass()
     board = start_board(watch.state)
@@ -75,7 +77,7 @@ def test_pictures_of_a_real_migration(
             )
             desk = take(chrome, tmp_path / "dashboard.png", whole=False)
             wait_for(lambda: bool(watch.history()))
-            wait_for(lambda: monitor.poll() is not None)
+            wait_for(lambda: monitor.poll() is not None, seconds=120)
             wait(chrome, lambda page: text_of(page, "#state") == "Finished")
             wait(
                 chrome,
