@@ -131,7 +131,9 @@ class CodeFixes:
         except UNREADABLE:
             return Arrival.UNKNOWN
         fewer_lost = None
-        if entry.trigger == Trigger.ALL_FAILING and lost is not None:
+        # Where no file has failed for good, all of them are pending: fewer cannot be.
+        failing = entry.trigger == Trigger.ALL_FAILING and case.lost_before != 0
+        if failing and lost is not None:
             fewer_lost = case.lost_before is not None and lost < case.lost_before
         return trial.arrival(
             Since(

@@ -234,6 +234,23 @@ ARRIVED = [
         Arrival.NOT_YET,
     ),
     (
+        "all were pending, and some arrived",
+        RANGE,
+        ALL_FAILING,
+        {},
+        {FILE: "uploaded"},
+        Arrival.ARRIVED,
+    ),
+    ("all are pending", RANGE, ALL_FAILING, {}, {}, Arrival.NOT_YET),
+    (
+        "all were pending, and fail now",
+        RANGE,
+        ALL_FAILING,
+        {},
+        {FILE: "failed"},
+        Arrival.NOT_YET,
+    ),
+    (
         "more lost than before is no fault of a script: some arrived",
         RANGE,
         STUCK,
