@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from common.settings import secret_files
 from deploy.env_file import Entry, entries
 from deploy.needed import NEEDED, SECRETS, missing
 
@@ -113,13 +114,9 @@ def files(known: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} and {name}_FILE are both set; leave one of them out"
             continue
         try:
-            text = (PROJECT / Path(place).expanduser()).read_text("utf-8")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            yield f"{name}_FILE={place} cannot be read: {reason}"
-            continue
-        if len(text.strip("\r\n").splitlines()) != 1 or not text.strip():
-            yield f"{name}_FILE={place} must hold one line, the secret"
+            secret_files.read(place, PROJECT)
+        except secret_files.Unusable as reason:
+            yield f"{name}_FILE={place} {reason}"
 
 
 def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -68,13 +68,10 @@ def _told(undo: ExitStack) -> int:
         console = Console()
         job, mode = read_job(sys.argv[1:], console, undo)
         return _run(job, mode, console, undo)
-    except CannotStart as refused:
-        sys.stderr.write(f"{told(refused)}\n")
-        return int(refused.exit_code)
     except Misconfigured as wrong:
         sys.stderr.write(f"{told(wrong)}\n")
         return int(ExitCode.USAGE)
-    except Fatal as error:
+    except (CannotStart, Fatal) as error:
         sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
@@ -154,19 +151,16 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
     are after a reboot: the monitor waits for them, and opens a pass when there is
     reason to. A person at a terminal is told.
     """
+    asked = {"--rebind": job.rebind, "--adopt-library": job.adopt_library}
+    changes = next((option for option, given in asked.items() if given), "")
     if running_workers(job.state_dir):
-        if job.rebind:
+        if changes:
             raise CannotStart(
                 f"workers are running on {job.state_dir}; "
-                f"{hint('stop', state_dir=job.state_dir)} ends them, then --rebind"
-            )
-        if job.adopt_library:
-            raise CannotStart(
-                f"workers are running on {job.state_dir}; "
-                f"{hint('stop', state_dir=job.state_dir)} ends them, then --adopt-library"
+                f"{hint('stop', state_dir=job.state_dir)} ends them, then {changes}"
             )
         return False
-    known = job.has_ledger and not (job.adopt_library or job.rebind)
+    known = job.has_ledger and not changes
     return not (job.watch and mode is Mode.FOREGROUND and known)
 
 

@@ -29,8 +29,30 @@ def read(
     `runs` says whether anything works on it, by default what is seen. Raises what
     `totals.read` does.
     """
-    ledger = state_dir / LEDGER_NAME
     value = status.collect(state_dir, now)
+    return _page(state_dir, now, value, pass_id, runs=runs)
+
+
+def read_ended(state_dir: Path, now: datetime, value: Status) -> End | None:
+    """Returns the page of the newest pass; None while anything works on it.
+
+    `value` is the status now. Raises what `totals.read` does.
+    """
+    found = value.totals
+    if found is None or (found.closed_at is None and _works(value)):
+        return None
+    return _page(state_dir, now, value, None, runs=None)
+
+
+def _page(
+    state_dir: Path,
+    now: datetime,
+    value: Status,
+    pass_id: int | None,
+    *,
+    runs: bool | None,
+) -> End | None:
+    ledger = state_dir / LEDGER_NAME
     newest = None if value.totals is None else value.totals.pass_id
     found = totals.read(ledger, pass_id)
     if found is None:
@@ -58,18 +80,6 @@ def read(
             commands=around.commands,
         )
     )
-
-
-def read_ended(state_dir: Path, now: datetime) -> End | None:
-    """Returns the page of the newest pass; None while anything works on it.
-
-    Raises what `totals.read` does.
-    """
-    value = status.collect(state_dir, now)
-    found = value.totals
-    if found is None or (found.closed_at is None and _works(value)):
-        return None
-    return read(state_dir, now)
 
 
 def _works(value: Status) -> bool:

@@ -40,15 +40,15 @@ def show(state_dir: Path, *, as_json: bool, watch: bool) -> int:
         text = json.dumps(to_json(value), ensure_ascii=False, indent=1)
         sys.stdout.write(f"{text}\n")
     else:
-        notes = [f"Code fixes: {confinement.here()}", *_ended(state_dir, now)]
+        notes = [f"Code fixes: {confinement.here()}", *_ended(state_dir, now, value)]
         Console().print(picture(value, now, last_actions(state_dir), notes))
     return 2 if value.monitor.stale else 0
 
 
-def _ended(state_dir: Path, now: datetime) -> list[str]:
+def _ended(state_dir: Path, now: datetime, value: Status) -> list[str]:
     """Returns how the migration has ended, and where to read more."""
     try:
-        found = end.read_ended(state_dir, now)
+        found = end.read_ended(state_dir, now, value)
     except totals.UNREADABLE:
         return []
     if found is None:

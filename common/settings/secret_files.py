@@ -2,7 +2,11 @@
 
 Docker and systemd hand secrets over that way; a file is in no list of processes and in no
 `docker inspect`.
+
+Only the standard library, and nothing newer than Python 3.8, for `deploy.check_env`.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,16 +38,19 @@ def resolved(
         try:
             if found.get(name, "").strip():
                 raise Unusable(f"is set, and so is {name}; leave one of them out")
-            found[name] = read(folder / Path(place).expanduser())
+            found[name] = read(place, folder)
         except Unusable as reason:
             wrong.append(f"{name}{SUFFIX}={place} {reason}; it comes from {where}")
     return found, wrong
 
 
-def read(path: Path) -> str:
-    """Returns a file's only line, without its end. Raises Unusable."""
+def read(place: str, folder: Path) -> str:
+    """Returns a file's only line, without its end. Raises Unusable.
+
+    A relative path begins at `folder`, `~` is a home.
+    """
     try:
-        with path.open("rb") as file:
+        with (folder / Path(place).expanduser()).open("rb") as file:
             data = file.read(LONGEST + 1)
         text = data.decode("utf-8").rstrip("\r\n")
     except (OSError, RuntimeError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from auto_monitor.cli import end as ending
+from auto_monitor.cli import status
 from auto_monitor.decide.end_page import End
 from common.clock import utc_now
 from dashboard.web.board import BOARD
@@ -36,8 +37,9 @@ async def end(request: web.Request) -> web.Response:
 
 
 def _read(state_dir: Path) -> End | None:
+    now = utc_now()
     try:
-        return ending.read_ended(state_dir, utc_now())
+        return ending.read_ended(state_dir, now, status.collect(state_dir, now))
     except totals.UNREADABLE as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from auto_monitor.cli import end as ending
 from auto_monitor.cli import end_text, live
+from auto_monitor.cli.status import Status
 from common.clock import utc_now
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
@@ -19,7 +20,10 @@ LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
     """Shows the progress until the monitor ends: live, or as lines."""
     if console.is_terminal:
-        ended = lambda _value: daemon.poll() is not None  # noqa: E731
+
+        def ended(_value: Status) -> bool:
+            return daemon.poll() is not None
+
         live.follow(state_dir, console, LOOK_SECONDS, ended, stays=False)
         return
     said = 0.0

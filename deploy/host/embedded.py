@@ -16,6 +16,8 @@ from migration.state_files import embedded
 
 #: Its port at first, if that is free.
 DEFAULT_PORT = 6006
+#: Seconds within which it must listen.
+START_SECONDS = 30.0
 #: How it says that its port is taken.
 _TAKEN = "cannot listen on"
 
@@ -29,10 +31,6 @@ class Port:
 
     asked: int | None
     say: Callable[[str], None]
-
-
-#: Seconds within which it must listen.
-START_SECONDS = 30.0
 
 
 def embedded_server(

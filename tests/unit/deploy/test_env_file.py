@@ -2,12 +2,19 @@
 
 The values are those that Compose 2.26 had for these lines."""
 
+import ast
+import inspect
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
+from common.settings import secret_files
 from common.settings.reference import PROGRAMS
 from common.settings.secret_files import SECRETS as OF_PROGRAMS
 from common.settings.setting import settings_of
-from deploy.check_env import PROFILES, remarks
+from deploy import check_env, env_file, needed
+from deploy.check_env import PROFILES, files, remarks
 from deploy.env_file import Entry, entries
 from deploy.needed import SECRETS, is_given
 
@@ -106,6 +113,53 @@ def test_a_secret_may_be_in_a_file() -> None:
     """Of nothing else."""
     assert is_given({"MBS2_PASSWORD_FILE": "/x"}, "MBS2_PASSWORD")
     assert not is_given({"MBS2_CODE_FILE": "/x"}, "MBS2_CODE")
+
+
+#: What the environment says; what is said of it.
+OF_FILES = [
+    ({"MBS2_PASSWORD_FILE": "good"}, []),
+    ({"MBS2_PASSWORD_FILE": " "}, []),
+    ({"MBS2_CODE_FILE": "nowhere"}, []),
+    (
+        {"MBS2_PASSWORD_FILE": "nowhere"},
+        ["MBS2_PASSWORD_FILE=nowhere cannot be read: No such file or directory"],
+    ),
+    ({"MBS2_SECRET_KEY_FILE": "empty"}, ["MBS2_SECRET_KEY_FILE=empty is empty"]),
+    (
+        {"POSTGRES_PASSWORD_FILE": "two"},
+        ["POSTGRES_PASSWORD_FILE=two has more than one line"],
+    ),
+    (
+        {"MBS2_PASSWORD_FILE": "good", "MBS2_PASSWORD": "x"},
+        ["MBS2_PASSWORD and MBS2_PASSWORD_FILE are both set"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("known", "said"), OF_FILES)
+def test_what_is_said_of_files_of_secrets(
+    known: dict[str, str],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Relative paths begin at the project; no secret is shown."""
+    monkeypatch.setattr("deploy.check_env.PROJECT", tmp_path)
+    (tmp_path / "good").write_text("hush\n", "utf-8")
+    (tmp_path / "empty").touch()
+    (tmp_path / "two").write_text("hush\nhush\n", "utf-8")
+    lines = list(files(known))
+    assert len(lines) == len(said)
+    assert all(line.startswith(begin) for line, begin in zip(lines, said, strict=True))
+    assert "hush" not in "".join(lines)
+
+
+@pytest.mark.parametrize("module", [check_env, env_file, needed, secret_files])
+def test_an_older_python_can_read_it(module: ModuleType) -> None:
+    """Python 3.8, whose annotations are no generic types of today."""
+    tree = ast.parse(inspect.getsource(module), feature_version=(3, 8))
+    known = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert "__future__" in known
 
 
 def test_the_secrets_are_those_of_the_model() -> None:

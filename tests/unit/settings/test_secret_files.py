@@ -50,6 +50,15 @@ def test_a_file_without_a_secret(tmp_path: Path, data: bytes | None, said: str) 
     assert str(caught.value).endswith("; it comes from the environment")
 
 
+def test_a_home_that_nobody_has(tmp_path: Path) -> None:
+    """A sentence as well."""
+    place = "~nobody-has-this-name/secret"
+    with pytest.raises(
+        WrongSetting, match="=~nobody-has-this-name/secret cannot be read"
+    ):
+        sources(tmp_path, {"MBS2_PASSWORD_FILE": place})
+
+
 def test_both_given(tmp_path: Path) -> None:
     """By one source: nobody knows which is meant. An empty text is no value."""
     environment = given(tmp_path, b"in the file\n")
