@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import kill9
+from migration.errors import ExitCode
 from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
@@ -223,9 +224,12 @@ def test_answers_that_are_none_change_nothing(
     """
     library, contents = library_of(tmp_path, 12)
     script = InTurn()
-    code, said = workers.run(
-        library.root, proxied(script), **FAST | {"RECONCILE_AFTER_SECONDS": "0.3"}
-    )
+    front, quick = proxied(script), FAST | {"RECONCILE_AFTER_SECONDS": "0.3"}
+    code, said = workers.run(library.root, front, **quick)
+    if code == ExitCode.PENDING:
+        # One book has met three of them while others went well: the next start's.
+        code, more = workers.run(library.root, front, **quick)
+        said += more
     assert code == 0, said
     assert script.left() == []
     assert troubles(look(shelf.data_dir), contents) == []

@@ -429,6 +429,8 @@ def test_a_saturated_disk_takes_a_worker_away_and_an_idle_one_gives_it_back(
         "DISK_IO_SCALE_DOWN_COOLDOWN": "600",
         "DISK_IO_SCALE_UP_COOLDOWN": "1",
         "COOLDOWN_SECONDS": "600",
+        # Else a quick machine is through before the frozen worker counts as stuck.
+        "MAX_FILES_PER_MIN": "90",
     }
     watch.start("--workers", "3")
     highest = watch.worker(3)
