@@ -28,7 +28,7 @@
         ├── Misconfigured                                  2
         │   ├── NoPassword  LoginFileUnusable  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
-        │   ├── NotInLibrary  AnotherSelection
+        │   ├── NotInLibrary  AnotherSelection  LaneUnusable
         │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  NotRebound  LedgerOfAnotherVersion  NothingMigrated
@@ -331,6 +331,12 @@ class ServerDatabaseUnusable(Misconfigured):
     """MBS2_DB_URI does not lead to MyBookshelf2's database."""
 
     code = "server-database-unusable"
+
+
+class LaneUnusable(Misconfigured):
+    """The direct lane was asked for and cannot be used."""
+
+    code = "direct-lane-unusable"
 
 
 class ShelfColumnUnusable(Misconfigured):

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
+from common.settings.lanes import Lanes
 from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
     Auditing,
-    Database,
     Engine,
     Library,
     LibraryLock,
@@ -269,7 +269,7 @@ class WorkerSettings(
     Updates,
     Selecting,
     Work,
-    Database,
+    Lanes,
     User,
     Engine,
     Server,

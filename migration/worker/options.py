@@ -223,6 +223,8 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         parser.error(
             "--delete-removed is about the whole library: leave out the selection"
         )
+    if why := values.lane_refusal:
+        parser.error(why)
     where = _where(given, values, found, argv, project)
     # A map is made from the ledger alone.
     if where.library is None and not given.export_map:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from migration.lanes.direct.lane import DirectLane
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane
+from migration.worker import api_lane, direct_lane
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -13,6 +14,7 @@ from migration.worker.checked.parts import CheckedParts, CheckedPass
 from migration.worker.checked.transport import RememberedTransport
 from migration.worker.conclusion import Conclusion, ScriptConclusion, Stops
 from migration.worker.failing import FailureStreak
+from migration.worker.progress.lane_watch import LaneWatch
 from migration.worker.resources import Resources, ScriptResources
 from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
 
@@ -45,6 +47,7 @@ class Built:
     opened: Resources
     parts: Parts
     conclusion: Conclusion
+    direct: DirectLane
 
 
 def put_together(opened: Resources, changed_script: str) -> Built:
@@ -70,6 +73,22 @@ def put_together(opened: Resources, changed_script: str) -> Built:
     context, api = api_lane.put_together(
         opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
+    file_limiter = RateLimiter(
+        options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
+    )
+    watch = LaneWatch(
+        opened.tracker,
+        pool,
+        log,
+        opened.publish,
+        clock.seconds,
+        accounting.arrived,
+        opened.byte_limiter,
+        file_limiter,
+        time_limit,
+        options.probe_seconds,
+    )
+    direct = direct_lane.put_together(opened, context, watch, changed_script)
     checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
@@ -79,13 +98,11 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(api, observed),
+        CheckedLane(api, direct, observed),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
-        RateLimiter(
-            options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
-        ),
+        file_limiter,
     )
-    return Built(opened, parts, conclusion)
+    return Built(opened, parts, conclusion, direct)

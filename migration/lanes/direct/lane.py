@@ -21,7 +21,7 @@ from migration.lanes.direct.run import Run
 from migration.lanes.direct.watcher import Watcher
 from migration.lanes.lane import Work
 from migration.model import FileId
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 
 T = TypeVar("T")
 #: After so many failures in a row that may pass, the books in hand go by the API.
@@ -43,7 +43,7 @@ class DirectLane:
     watcher: Watcher
     limits: BatchLimits
     most_bytes: int
-    look_at: Callable[[Written], None]
+    look_at: Callable[[Written, Placed], None]
     refresh: Callable[[], None]
     now: Callable[[], float]
     _looked: bool = False
@@ -151,9 +151,9 @@ class DirectLane:
             batches(works[:first], self.limits), batches(works[first:], self.limits)
         )
 
-    def _look_once(self, written: Written) -> None:
+    def _look_once(self, written: Written, placed: Placed) -> None:
         if not self._looked:
-            self.look_at(written)
+            self.look_at(written, placed)
             self._looked = True
 
     def _patiently(self, ask: Callable[[], T]) -> T:

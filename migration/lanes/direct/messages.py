@@ -5,7 +5,7 @@ only these two processes have: both run the released code, and no text of a book
 server or an LLM is ever read as a message.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migration.model import BookId
 from migration.server.direct.batch import (
@@ -20,14 +20,20 @@ from migration.server.direct.batch import (
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first message: what the process needs. `uri` is a secret."""
+    """The first message: what the process needs. `uri` is a secret.
 
-    uri: str
+    `login` and `owner` are users by id, `looked` is the highest id of a file on the
+    server that the ledger knows.
+    """
+
+    uri: str = field(repr=False)
     data_dir: str
     library: str
     library_uuid: str
+    login: int
     owner: int
-    covers: str
+    looked: int
+    keep_covers: bool
     public_shelves: bool
 
 

@@ -10,7 +10,7 @@ from migration.lanes.direct.child import Channel, HostBroke
 from migration.ledger import totals
 from migration.ledger.records import BookState, Step
 from migration.model import BookId, Counts, Digest, EbookId, FileId, Receipt, SourceId
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 from migration.state_files import not_carried
 from tests.support.migration.lanekit import (
     LaneHouse,
@@ -170,7 +170,7 @@ def test_a_limit_holds_back_the_rest(house: LaneHouse) -> None:
 def test_the_first_book_is_looked_at_before_it_counts(house: LaneHouse) -> None:
     """When the server does not show it, the lane is off and the API asked about it."""
 
-    def looked(_written: Written) -> None:
+    def looked(_written: Written, _placed: Placed) -> None:
         raise Misconfigured("the server does not show what was written")
 
     worker = house.worker(looked=looked)

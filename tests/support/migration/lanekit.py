@@ -30,7 +30,7 @@ from migration.model import (
     FileId,
     PersonName,
 )
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 from migration.server.payloads import Ebook
 from migration.state_files.owner import Owner, this_process
 from tests.support.migration.directkit import Step, World, nothing
@@ -146,7 +146,7 @@ class LaneHouse:
         *,
         off: str = "",
         begin: Callable[[], Channel] | None = None,
-        looked: Callable[[Written], None] = lambda _written: None,
+        looked: Callable[[Written, Placed], None] = lambda _written, _placed: None,
     ) -> "LaneWorker":
         """A worker with its lane."""
         ledger = Ledger(self.state_dir, owner or this_process(1), self.clock)
@@ -164,7 +164,7 @@ class LaneWorker:
         ledger: Ledger,
         begin: Callable[[], Channel],
         off: str,
-        looked: Callable[[Written], None],
+        looked: Callable[[Written, Placed], None],
     ) -> None:
         self.house, self.ledger, self.watched = house, ledger, Watched()
         log = logging.getLogger("lane under test")

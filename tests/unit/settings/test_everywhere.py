@@ -52,6 +52,8 @@ OTHER = {
     "all, off, auto, or a percentage such as 1%": ("off",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
+    "auto or api or direct": ("api",),
+    "keep or resize": ("keep",),
     "auto or require": ("require",),
     "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),
