@@ -40,7 +40,7 @@ def cover(number: int) -> bytes:
     noise = Image.frombytes("RGB", (60, 90), random.randbytes(60 * 90 * 3))
     made = io.BytesIO()
     soft = noise.resize((600, 900), Image.Resampling.BICUBIC)
-    soft.filter(ImageFilter.GaussianBlur(0.5)).save(made, "JPEG", quality=85)
+    soft.filter(ImageFilter.GaussianBlur(0.5)).save(made, "JPEG", quality=80)
     return made.getvalue()
 
 
