@@ -29,7 +29,7 @@
         ├── Misconfigured                                  2
         │   ├── NoPassword  LoginFileUnusable  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  DataDirUnusable  PriorityRefused  ClusterUnusable
-        │   ├── NotInLibrary  AnotherSelection  LaneUnusable
+        │   ├── NotInLibrary  AnotherSelection
         │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  NotRebound  LedgerOfAnotherVersion  NothingMigrated
@@ -337,12 +337,6 @@ class ServerDatabaseUnusable(Misconfigured):
     """MBS2_DB_URI does not lead to MyBookshelf2's database."""
 
     code = "server-database-unusable"
-
-
-class LaneUnusable(Misconfigured):
-    """The direct lane was asked for and cannot be used."""
-
-    code = "direct-lane-unusable"
 
 
 class DataDirUnusable(Misconfigured):

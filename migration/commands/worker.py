@@ -71,7 +71,7 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
         except BaseException as error:  # noqa: BLE001 - anything a script may raise
             return explained(opened, error, signals)
         finally:
-            built.direct.close()
+            built.close()
 
 
 def _come_to_its_end(

@@ -120,16 +120,23 @@ def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
     return found
 
 
-def marked(uri: str, after: EbookId) -> list[ListedEbook]:
+def marked(uri: str, after: EbookId) -> list[ListedEbook] | None:
     """Returns the ebooks above this id whose title may be a working title.
 
-    Raises as `refresh` does.
+    None when there is no such database to ask. Raises ServerUnreachable.
     """
-    with _translated("ebook"), _connected(uri) as db:
-        rows = db.execute(
-            "SELECT id, title FROM ebook WHERE id > %s AND position(' ~' IN title) > 0",
-            (after,),
-        ).fetchall()
+    if not uri:
+        return None
+    try:
+        with _translated("ebook"), _connected(uri) as db:
+            rows = db.execute(
+                "SELECT id, title FROM ebook WHERE id > %s AND "
+                "position(' ~' IN title) > 0",
+                (after,),
+            ).fetchall()
+    except ServerDatabaseUnusable as error:
+        log.info("%s; the server's ebooks are paged through", error)
+        return None
     return [ListedEbook(EbookId(number), title) for number, title in rows]
 
 

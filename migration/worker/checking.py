@@ -10,10 +10,9 @@ from migration.checks.audit import PassAudit
 from migration.checks.last_look import LastLook as LastLook
 from migration.checks.removed import RemovedBooks
 from migration.checks.spot_check import SpotCheck as SpotCheck
-from migration.errors import LibraryBusy, ServerDatabaseUnusable
-from migration.model import BookId, EbookId
+from migration.errors import LibraryBusy
+from migration.model import BookId
 from migration.server import postgresql
-from migration.server.payloads import ListedEbook
 from migration.worker.options import Options
 from migration.worker.resources import Resources
 
@@ -40,20 +39,8 @@ def last_look(opened: Resources) -> LastLook:
         _audit(opened),
         _delete_removed(opened),
         lambda look, page: opened.tracker.reach(("listed", look), (0, page)),
-        partial(_marked, opened),
+        partial(postgresql.marked, opened.options.db_uri),
     )
-
-
-def _marked(opened: Resources, after: EbookId) -> list[ListedEbook] | None:
-    """Returns what the server's database says, None when it does not."""
-    uri = opened.options.db_uri
-    if not uri:
-        return None
-    try:
-        return postgresql.marked(uri, after)
-    except ServerDatabaseUnusable as error:
-        opened.log.info("%s; the server's ebooks are paged through", error)
-        return None
 
 
 def _delete_removed(opened: Resources) -> Callable[[int], None]:

@@ -7,7 +7,6 @@ server's, it only settles what an earlier process with it has left.
 from collections.abc import Callable
 from datetime import timedelta
 
-from common.settings.lanes import API, DIRECT
 from migration.lanes.context import Context
 from migration.lanes.direct.child import Channel, HostProcess
 from migration.lanes.direct.first_look import FirstLook
@@ -33,7 +32,7 @@ def put_together(
         begin or (lambda: _begin(opened, watch)),
         opened.log,
         off=_why_off(opened, changed_script),
-        required=options.lane == DIRECT,
+        required=options.lane == "direct",
     )
     recovery = Recovery(
         opened.ledger,
@@ -64,7 +63,7 @@ begin: Callable[[], Channel] | None = None
 def _why_off(opened: Resources, changed_script: str) -> str:
     """Returns why there is no direct lane, or ""."""
     options = opened.options
-    if options.lane == API:
+    if options.lane == "api":
         return "so it was chosen (--lane api)"
     if changed_script:
         return "the worker's script was changed, and only released code writes directly"

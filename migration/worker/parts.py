@@ -1,10 +1,10 @@
 """The parts that move one worker's books, built on the resources of its process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from migration.lanes.direct.lane import DirectLane
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane, direct_lane
+from migration.worker import both_lanes
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -14,7 +14,6 @@ from migration.worker.checked.parts import CheckedParts, CheckedPass
 from migration.worker.checked.transport import RememberedTransport
 from migration.worker.conclusion import Conclusion, ScriptConclusion, Stops
 from migration.worker.failing import FailureStreak
-from migration.worker.progress.lane_watch import LaneWatch
 from migration.worker.resources import Resources, ScriptResources
 from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
 
@@ -47,7 +46,8 @@ class Built:
     opened: Resources
     parts: Parts
     conclusion: Conclusion
-    direct: DirectLane
+    #: Ends the process of the direct lane.
+    close: Callable[[], None]
 
 
 def put_together(opened: Resources, changed_script: str) -> Built:
@@ -70,26 +70,17 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
     transport = RememberedTransport(opened.transport, observed)
-    context, api = api_lane.put_together(
-        opened, transport, current, accounting.account, lambda: comparing.wait(1)
-    )
     file_limiter = RateLimiter(
         options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
-    watch = LaneWatch(
-        opened.tracker,
-        pool,
-        log,
-        opened.publish,
-        clock.seconds,
-        accounting.arrived,
-        opened.byte_limiter,
-        file_limiter,
-        time_limit,
-        options.probe_seconds,
+    lanes = both_lanes.put_together(
+        opened,
+        transport,
+        accounting,
+        both_lanes.Limits(comparing, file_limiter, time_limit),
+        changed_script,
     )
-    direct = direct_lane.put_together(opened, context, watch, changed_script)
-    checked = checked_parts.put_together(opened, observed, current, context.left_out)
+    checked = checked_parts.put_together(opened, observed, current, lanes.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
     parts = Parts(
@@ -98,11 +89,11 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(api, direct, observed),
+        CheckedLane(lanes.api, lanes.direct, observed),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
         file_limiter,
     )
-    return Built(opened, parts, conclusion, direct)
+    return Built(opened, parts, conclusion, lanes.direct.close)

@@ -5,7 +5,7 @@ The proof before it is about uploads; books and thumbnails may lie elsewhere.
 
 from dataclasses import dataclass
 
-from migration.errors import LaneUnusable
+from migration.errors import DataDirUnusable
 from migration.server.client import BookshelfClient
 from migration.server.direct.batch import Placed, Written
 from migration.server.editing import Editor
@@ -21,7 +21,7 @@ class FirstLook:
     client: BookshelfClient
 
     def look_at(self, written: Written, placed: Placed) -> None:
-        """Raises LaneUnusable when the server does not show what was written.
+        """Raises DataDirUnusable when the server does not show what was written.
 
         Then the ebook is deleted again. Raises Transient.
         """
@@ -29,7 +29,7 @@ class FirstLook:
         if not missing:
             return
         self.client.delete_whole(written.ebook_id)
-        raise LaneUnusable(
+        raise DataDirUnusable(
             f"{self.client.session.server} does not show {missing} of the first book "
             "that was written: its books or thumbnails are elsewhere than below "
             "MBS2_DATA_DIR"
