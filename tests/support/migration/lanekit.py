@@ -1,6 +1,7 @@
 """A direct lane on a small host: a real ledger, books with real files, nothing else."""
 
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from migration.model import (
 from migration.server.direct.batch import Placed, Written
 from migration.server.payloads import Ebook
 from migration.state_files.owner import Owner, this_process
+from tests.support.libraries.placekit import jpeg
 from tests.support.migration.directkit import Step, World, nothing
 from tests.support.migration.fakes import ToldClock
 
@@ -61,9 +63,10 @@ def library_of(folder: Path, books: Sequence[Book]) -> Path:
     folder.mkdir(exist_ok=True)
     for book in books:
         for file in book.files:
-            content = f"{file.id}".encode() * 100
-            (folder / file.path.decode()).write_bytes(content[:100])
-        (folder / f"{book.id}.jpg").write_bytes(b"cover %d" % book.id)
+            path = folder / file.path.decode()
+            path.write_bytes((f"{file.id}".encode() * 100)[: file.size])
+            os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+        (folder / f"{book.id}.jpg").write_bytes(jpeg((60, 90)))
     return folder
 
 
@@ -76,7 +79,7 @@ def work_of(book: Book, tags: Sequence[str] = ()) -> Work:
         (PersonName("Doe", "Jane"),),
         None,
         None,
-        1,
+        2,
         "en",
         (),
         None,
