@@ -12,6 +12,8 @@ from migration.lanes.direct.messages import (
     Request,
     Settle,
     Settled,
+    Tidied,
+    Tidy,
     Write,
     Wrote,
 )
@@ -55,6 +57,8 @@ class Host:
                 return Wrote(tuple(self._write(token, kept)))
             case Settle(token, left):
                 return self._settle(token, left)
+            case Tidy():
+                return Tidied(self.rows.merge())
 
     def close(self) -> None:
         """Ends connection and threads."""

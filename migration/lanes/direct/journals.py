@@ -109,3 +109,8 @@ class Journals:
     def tell_refused(self, refused: Refused) -> None:
         """Logs why a book goes by the API after all."""
         self.log.info("Book %d goes by the API: %s", refused.book, refused.why)
+
+    def forget_names(self, works: Sequence[Work]) -> None:
+        """Forgets the server's ids of these books' names: some are gone."""
+        keys = {key for work in works for key in name_keys(work.metadata)}
+        self.given.ledger.books.forget_names(keys)

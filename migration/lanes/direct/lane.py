@@ -61,6 +61,8 @@ class DirectLane:
         while fit and (channel := self._patiently(self.link.channel)) is not None:
             fit, others = self._carry_on(fit, channel)
             rest += others
+        if self.link.tidy():
+            self.journals.forget_names(left)
         return [*rest, *fit]
 
     def close(self) -> None:

@@ -7,9 +7,16 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from migration.errors import Misconfigured, ServerFault
+from migration.errors import Misconfigured, ServerFault, Transient
 from migration.lanes.direct.child import Channel, HostBroke
-from migration.lanes.direct.messages import Failed, Reply, Settle, Settled
+from migration.lanes.direct.messages import (
+    Failed,
+    Reply,
+    Settle,
+    Settled,
+    Tidied,
+    Tidy,
+)
 
 #: After this many breaks without a batch between them the process is not begun again.
 MOST_BREAKS = 3
@@ -94,6 +101,25 @@ class Link:
             except Misconfigured as error:
                 self.turn_off(error)
         return None
+
+    def tidy(self) -> int:
+        """Has doubles of names merged, if there is a process; returns how many.
+
+        What fails is left to the next range. Raises Misconfigured when it is required.
+        """
+        channel = self._channel
+        if channel is None:
+            return 0
+        try:
+            channel.send(Tidy())
+            return expect(Tidied, channel.receive()).merged
+        except HostBroke as error:
+            self.broke(error)
+        except Misconfigured as error:
+            self.turn_off(error)
+        except Transient as error:
+            self._log.info("Doubles of names are looked for later: %s", error)
+        return 0
 
 
 def expect(kind: type[R], reply: Reply) -> R:

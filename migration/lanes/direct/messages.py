@@ -107,6 +107,18 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidy:
+    """A range is through: merge the names that somebody else made at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """How many of our names were merged with others' of the same words."""
+
+    merged: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed. `fatal`: it cannot succeed, otherwise it may later."""
 
@@ -119,5 +131,5 @@ class Ready:
     """The process has opened all it needs."""
 
 
-Request = Draw | Place | Write | Settle
-Reply = Ready | Drew | DidPlace | Wrote | Settled | Failed
+Request = Draw | Place | Write | Settle | Tidy
+Reply = Ready | Drew | DidPlace | Wrote | Settled | Tidied | Failed

@@ -49,6 +49,12 @@ class Rows(Protocol):
         write them is left, and leaves it again.
         """
 
+    def merge(self) -> int:
+        """Merges our new authors and series with those that others made meanwhile.
+
+        The server has no unique constraint. Returns how many of ours are gone.
+        """
+
     def close(self) -> None:
         """Ends the connection."""
 

@@ -181,3 +181,12 @@ def test_the_first_book_is_looked_at_before_it_counts(house: LaneHouse) -> None:
     assert batch.settled
     assert [book.id for book in batch.books] == [1]
     assert worker.ledger.carried.file(FileId(BookId(1), "EPUB")) is not None
+
+
+def test_names_that_somebody_else_made_meanwhile_are_merged(house: LaneHouse) -> None:
+    """Once a range is through; the ledger forgets ids that may be gone."""
+    channel = house.world.channel()
+    channel.host.rows.doubles = 1  # type: ignore[attr-defined]
+    worker = house.worker(begin=lambda: channel)
+    assert worker.carry() == []
+    assert worker.ledger.hashes.take_names(BookId(99), [("author", "Doe, Jane")]) == {}
