@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from migration.lanes.api.book_cover import cover_digest
 from migration.lanes.context import Context
 from migration.lanes.direct.facts import ended_book, journal_book, lost_of
 from migration.lanes.lane import Work
-from migration.ledger.batch_journal import Batch
+from migration.ledger.batch_journal import Batch, JournalBook
 from migration.ledger.tables import notices
 from migration.metadata.shelves import Wanted
 from migration.model import BookId, FileId
@@ -100,7 +101,7 @@ class Journals:
                 journal[book],
                 written,
                 hand.placed[book].cover_sha1,
-                hand.placed[book],
+                hand.placed[book].calibre_sha1,
             )
             for book, written in hand.written.items()
         ]
@@ -114,3 +115,12 @@ class Journals:
         """Forgets the server's ids of these books' names: some are gone."""
         keys = {key for work in works for key in name_keys(work.metadata)}
         self.given.ledger.books.forget_names(keys)
+
+    def cover_of(self, work: Work | None, book: JournalBook) -> str:
+        """Returns the SHA-1 of the cover that a killed process has taken.
+
+        "" when it may be another by now.
+        """
+        if work is None or work.book.modified != book.modified:
+            return ""
+        return cover_digest(self.given.library, work.book) or ""

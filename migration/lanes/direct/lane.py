@@ -20,6 +20,7 @@ from migration.lanes.direct.recovery import Recovery
 from migration.lanes.direct.run import Run
 from migration.lanes.direct.watcher import Watcher
 from migration.lanes.lane import Work
+from migration.ledger.batch_journal import JournalBook
 from migration.model import FileId
 from migration.server.direct.batch import Placed, Written
 
@@ -79,7 +80,11 @@ class DirectLane:
                 if (work := by_book.get(file.book_id)) is not None:
                     self.watcher.arrived(work, [file], 0.0)
 
-        self._patiently(lambda: self.recovery.settle(by_book.keys(), arrived))
+        def cover_of(book: JournalBook) -> str:
+            return self.journals.cover_of(by_book.get(book.id), book)
+
+        books = by_book.keys()
+        self._patiently(lambda: self.recovery.settle(books, arrived, cover_of))
         return [work for work in works if work.files or id(work) not in with_files]
 
     def _why_not(self, work: Work) -> str:

@@ -70,6 +70,10 @@ def as_it_should_be(house: LaneHouse, worker: LaneWorker) -> None:
     assert house.world.files() == house.world.named()
     assert counts(house) == Counts(discovered=BOOKS, uploaded=BOOKS)
     assert not worker.ledger.hashes.batches.any()
+    for book in house.books:
+        known = worker.ledger.carried.get(book.id)
+        assert known is not None
+        assert known.base.calibre.cover == known.base.server.cover != ""
 
 
 def test_a_worker_killed_at_any_step_is_followed_by_one_that_finishes(

@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
-from migration.calibre.library import CalibreLibrary
 from migration.errors import Misconfigured, Transient
 from migration.lanes.api.shelving import Shelver
 from migration.lanes.context import Context
@@ -131,6 +131,17 @@ class Asked:
         return self.ebooks.get(ebook_id)
 
 
+class Covers:
+    """The library, of which only covers are opened here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open_file(self, path: bytes) -> BinaryIO:
+        """Opens a file of it."""
+        return (self._folder / path.decode()).open("rb")
+
+
 class LaneHouse:
     """Lanes of several workers on one ledger and one host."""
 
@@ -175,11 +186,10 @@ class LaneWorker:
         highest = max(book.id for book in house.books)
         current.join(highest, may_open=True, listed=len(house.books))
         choice = ShelfChoice(tags=True, notes=True)
-        library: CalibreLibrary = None  # type: ignore[assignment]
         shelver = Shelver(None, ledger, choice, dict, log)  # type: ignore[arg-type]
         left_out = LeftOut(ledger.notebook, current, house.state_dir, log)
         context = Context(
-            library,
+            Covers(house.world.library),  # type: ignore[arg-type]
             ledger,
             current,
             left_out,
