@@ -15,7 +15,6 @@ from pathlib import Path
 
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.parts.batches import Batches
 from migration.ledger.parts.books import Books
 from migration.ledger.parts.doubts import Doubts
 from migration.ledger.parts.files import Files
@@ -75,8 +74,6 @@ class Ledger:
         self.shelves = self.hashes.shelves
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._database)
-        #: Batches of the direct lane that have not ended.
-        self.batches = Batches(self._database, owned_by, clock, self._is_alive)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._database, owned_by, clock, self._is_alive)
         #: What passes made, until it is taken back.
