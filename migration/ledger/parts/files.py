@@ -6,7 +6,6 @@ from pathlib import Path
 from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence, FalseClaim
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.parts.batches import Batches
 from migration.ledger.parts.left_ranges import LeftRanges
 from migration.ledger.records import (
     LibraryView,
@@ -52,8 +51,6 @@ class Files:
         self._clock = clock
         self._is_alive = is_alive
         self._library = library
-        #: Files that are written past the server's API.
-        self.batches = Batches(database, self._owner, clock, is_alive)
         #: Ranges that this process leaves to others.
         self.left = LeftRanges(database, self._owner, is_alive)
 

@@ -123,10 +123,10 @@ def test_a_batch_ends_with_everything_in_one_step(house: House) -> None:
     """Files, hashes, books, values, names, shelves, what was made, and the counters."""
     ledger = house.ledger()
     owned = claimed(ledger)
-    batch = ledger.files.batches.begin(owned.pass_id, [journal(1), journal(2)])
+    batch = ledger.hashes.batches.begin(owned.pass_id, [journal(1), journal(2)])
     files = {file_of(1): digest(1), file_of(2): digest(2)}
-    assert ledger.files.batches.claim(files, {BookId(1): [ASIMOV]}) == frozenset()
-    assert ledger.files.batches.end(batch, [ended(1), ended(2)]) == [
+    assert ledger.hashes.batches.claim(files, {BookId(1): [ASIMOV]}) == frozenset()
+    assert ledger.hashes.batches.end(batch, [ended(1), ended(2)]) == [
         file_of(1),
         file_of(2),
     ]
@@ -150,15 +150,15 @@ def test_a_batch_ends_with_everything_in_one_step(house: House) -> None:
         (MadeKind.ITEM, 52),
     }
     assert ledger.undoing.find(MadeKind.SHELF, 5) is not None
-    assert not ledger.files.batches.any()
+    assert not ledger.hashes.batches.any()
 
 
 def test_books_that_never_arrived_leave_nothing(house: House) -> None:
     ledger = house.ledger()
     owned = claimed(ledger)
-    batch = ledger.files.batches.begin(owned.pass_id, [journal(1), journal(2)])
-    ledger.files.batches.claim({file_of(2): digest(2)}, {})
-    ledger.files.batches.end(batch, [ended(1)])
+    batch = ledger.hashes.batches.begin(owned.pass_id, [journal(1), journal(2)])
+    ledger.hashes.batches.claim({file_of(2): digest(2)}, {})
+    ledger.hashes.batches.end(batch, [ended(1)])
     assert house.counts() == Counts(discovered=3, uploaded=1, pending=2)
     assert ledger.books.get(BookId(2)) is None
     assert isinstance(ledger.hashes.take(file_of(2), digest(2), ()), Taken)
@@ -167,7 +167,7 @@ def test_books_that_never_arrived_leave_nothing(house: House) -> None:
 def test_ending_with_other_ids_than_were_begun_is_refused(house: House) -> None:
     """Whatever the lane's process says, the journal was there before."""
     ledger = house.ledger()
-    batch = ledger.files.batches.begin(claimed(ledger).pass_id, [journal(1)])
+    batch = ledger.hashes.batches.begin(claimed(ledger).pass_id, [journal(1)])
     other = ended(1)
     (file, receipt) = other.receipts[0]
     for wrong in (
@@ -178,8 +178,8 @@ def test_ending_with_other_ids_than_were_begun_is_refused(house: House) -> None:
         replace(other, receipts=((file, replace(receipt, ebook_id=EbookId(9))),)),
     ):
         with pytest.raises(FalseClaim):
-            ledger.files.batches.end(batch, [wrong])
-    assert ledger.files.batches.all() == [batch]
+            ledger.hashes.batches.end(batch, [wrong])
+    assert ledger.hashes.batches.all() == [batch]
     assert house.counts().uploaded == 0
 
 
@@ -194,7 +194,7 @@ def test_bytes_that_are_not_new_are_not_claimed(house: House, whose: str) -> Non
         ledger.hashes.take(file_of(3), digest(1), ())
     else:
         files = {file_of(2): digest(1), file_of(1): digest(1)}
-    assert ledger.files.batches.claim(files, {}) == {1}
+    assert ledger.hashes.batches.claim(files, {}) == {1}
     taken = ledger.hashes.take(file_of(3), digest(3), [ASIMOV])
     assert isinstance(taken, Taken)
 
@@ -204,10 +204,10 @@ def test_names_are_shared_in_a_batch_and_with_nobody_else(house: House) -> None:
     claimed(ledger)
     files = {file_of(1): digest(1), file_of(2): digest(2)}
     names = {BookId(1): [ASIMOV], BookId(2): [ASIMOV]}
-    assert ledger.files.batches.claim(files, names) == frozenset()
+    assert ledger.hashes.batches.claim(files, names) == frozenset()
     with pytest.raises(Deferred):
         ledger.hashes.take(file_of(3), digest(3), [ASIMOV])
-    assert ledger.files.batches.claim(
+    assert ledger.hashes.batches.claim(
         {file_of(3): digest(3)}, {BookId(3): [ASIMOV]}
     ) == {3}
 
@@ -217,21 +217,21 @@ def test_batches_of_dead_workers_are_taken_over_those_of_live_ones_are_not(
 ) -> None:
     dead, mine = house.ledger(dead_owner(2)), house.ledger()
     pass_id = claimed(mine).pass_id
-    dead.files.batches.begin(pass_id, [journal(1)])
-    mine.files.batches.begin(pass_id, [journal(2)])
-    assert [mine.files.batches.is_mine(one) for one in mine.files.batches.all()].count(
-        True
-    ) == 1
-    mine.files.batches.take_over()
-    assert all(mine.files.batches.is_mine(one) for one in mine.files.batches.all())
-    dead.files.batches.take_over()
-    assert all(mine.files.batches.is_mine(one) for one in mine.files.batches.all())
+    dead.hashes.batches.begin(pass_id, [journal(1)])
+    mine.hashes.batches.begin(pass_id, [journal(2)])
+    assert [
+        mine.hashes.batches.is_mine(one) for one in mine.hashes.batches.all()
+    ].count(True) == 1
+    mine.hashes.batches.take_over()
+    assert all(mine.hashes.batches.is_mine(one) for one in mine.hashes.batches.all())
+    dead.hashes.batches.take_over()
+    assert all(mine.hashes.batches.is_mine(one) for one in mine.hashes.batches.all())
 
 
 def test_a_settled_batch_holds_no_claim_and_stays_known(house: House) -> None:
     ledger = house.ledger()
-    batch = ledger.files.batches.begin(claimed(ledger).pass_id, [journal(1)])
-    ledger.files.batches.claim({file_of(1): digest(1)}, {})
-    ledger.files.batches.settle(batch)
-    assert [one.settled for one in ledger.files.batches.all()] == [True]
+    batch = ledger.hashes.batches.begin(claimed(ledger).pass_id, [journal(1)])
+    ledger.hashes.batches.claim({file_of(1): digest(1)}, {})
+    ledger.hashes.batches.settle(batch)
+    assert [one.settled for one in ledger.hashes.batches.all()] == [True]
     assert isinstance(ledger.hashes.take(file_of(2), digest(1), ()), Taken)
