@@ -111,8 +111,7 @@ def test_a_process_that_dies_at_any_step_loses_nothing(tmp_path: Path) -> None:
             died.append(True)
             raise HostBroke("it ended with status -9")
 
-        step = at(point, die)
-        worker = house.worker(step=lambda name, step=step: _of_the_host(name, step))
+        worker = house.worker(step=of_the_host(at(point, die)))
         left = worker.carry()
         assert house.world.files() == house.world.named()
         done = counts(house)
@@ -125,9 +124,9 @@ def test_a_process_that_dies_at_any_step_loses_nothing(tmp_path: Path) -> None:
     assert point > 10
 
 
-def _of_the_host(name: str, step: Step) -> None:
-    if "worker" not in name:
-        step(name)
+def of_the_host(step: Step) -> Step:
+    """The same for the steps of the host alone."""
+    return lambda name: None if "worker" in name else step(name)
 
 
 @pytest.mark.parametrize("committed", [False, True])
