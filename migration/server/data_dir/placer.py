@@ -97,12 +97,13 @@ class Placer:
             pictures = draw(held, self.drawing)
             _write(folder, names.COVER_NAME, pictures.cover, self.books.how)
         self._put_thumbnail(drawn.ebook_id, pictures.thumbnail)
+        calibres = _sha1(held)
         return Placed(
             drawn,
             digests,
             f"{drawn.base_dir}/{names.COVER_NAME}",
-            _sha1(pictures.cover),
-            _sha1(held),
+            calibres if pictures.cover is held else _sha1(pictures.cover),
+            calibres,
         )
 
     def _copied(
@@ -122,10 +123,13 @@ class Placer:
                 os.close(target)
 
     def _put_thumbnail(self, ebook_id: int, data: bytes) -> None:
-        # The id is newly drawn: what has its name belongs to an ebook that is no more.
-        name = names.thumbnail_name(ebook_id)
-        folders.remove_file(self.thumbnails.descriptor, name)
-        _write(self.thumbnails.descriptor, name, data, self.thumbnails.how)
+        folder, name = self.thumbnails.descriptor, names.thumbnail_name(ebook_id)
+        try:
+            _write(folder, name, data, self.thumbnails.how)
+        except FileExistsError:
+            # The id is newly drawn: what has its name is of an ebook that is no more.
+            folders.remove_file(folder, name)
+            _write(folder, name, data, self.thumbnails.how)
 
 
 def _write(folder: int, name: str, data: bytes, how: Owning) -> None:
