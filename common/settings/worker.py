@@ -7,6 +7,7 @@ from typing import ClassVar
 from common.settings import kinds
 from common.settings.lanes import Lanes
 from common.settings.selecting import Selecting
+from common.settings.server_files import ServerFiles
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
@@ -269,6 +270,7 @@ class WorkerSettings(
     Updates,
     Selecting,
     Work,
+    ServerFiles,
     Lanes,
     User,
     Engine,

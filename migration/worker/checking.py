@@ -85,7 +85,7 @@ def order_of(options: Options, books: tuple[BookId, ...] | None = None) -> Order
         options.audit,
         options.default_language,
         options.formats,
-        options.ratings == "on",
+        options.sees_ratings,
         part(Waits, options),
         books,
     )

@@ -90,12 +90,13 @@ def _begin(opened: Resources, watch: LaneWatch) -> Channel:
     assert options.data_dir is not None
     wanted = Wanted(
         options.db_uri,
+        options,
         options.data_dir.absolute(),
+        options.covers == "keep",
         options.library.expanduser().resolve(),
         opened.ledger.identity.first_library,
         options.username,
         options.lane_owner,
-        options.covers == "keep",
         options.public_shelves,
         int(opened.ledger.note("server_db_last_id") or 0),
     )

@@ -84,6 +84,11 @@ class Options(WorkerSettings):
         """Whether logs are also written as NDJSON."""
         return self.log_format == "json"
 
+    @property
+    def sees_ratings(self) -> bool:
+        """Whether ratings are carried, and are the login's own, which it can compare."""
+        return self.ratings == "on" and self.lane_owner in ("", self.username)
+
     def __repr__(self) -> str:
         """Leaves out the password, and the database URI, which may contain one."""
         return (

@@ -8,6 +8,7 @@ server or an LLM is ever read as a message.
 from dataclasses import dataclass, field
 
 from migration.model import BookId
+from migration.server.data_dir.layout import Layout
 from migration.server.direct.batch import (
     Drawn,
     LeftBehind,
@@ -27,13 +28,12 @@ class Opening:
     """
 
     uri: str = field(repr=False)
-    data_dir: str
+    layout: Layout
     library: str
     library_uuid: str
     login: int
     owner: int
     looked: int
-    keep_covers: bool
     public_shelves: bool
 
 

@@ -8,10 +8,7 @@ from migration.calibre.paths import Tree
 from migration.lanes.api.shelving import DESCRIPTION
 from migration.lanes.direct.host import Host
 from migration.lanes.direct.messages import Opening
-from migration.server.data_dir.covers import KEEP_BYTES, Drawing
 from migration.server.data_dir.data_dir import DataDirectory
-from migration.server.data_dir.names import Naming
-from migration.server.data_dir.places import Places
 from migration.server.direct.rows import Choice, ServerRows
 
 #: Threads that place books: more would wait for the same disk.
@@ -31,10 +28,10 @@ def open_host(opening: Opening, moved: Callable[[int], None]) -> Host:
     rows = ServerRows.of(opening.uri, choice)
     tree = Tree(Path(opening.library))
     data_dir = DataDirectory(
-        Places.below(Path(opening.data_dir)),
+        opening.layout.places,
         tree.open,
-        naming=Naming(),
-        drawing=Drawing(keep_bytes=KEEP_BYTES if opening.keep_covers else 0),
+        naming=opening.layout.naming,
+        drawing=opening.layout.drawing,
         threads=min(MOST_THREADS, 2 * (os.cpu_count() or 1)),
     )
     return Host(rows, data_dir, moved)

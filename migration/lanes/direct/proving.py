@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.settings.server_files import ServerFiles
 from migration.lanes.direct.messages import Opening
 from migration.server.data_dir import usable
-from migration.server.data_dir.places import Places
+from migration.server.data_dir.layout import layout
 from migration.server.direct import database, proof
 from migration.server.direct.connection import connect
 from migration.server.session import Session
@@ -13,19 +14,20 @@ from migration.server.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the settings say of the server's host.
+    """What the settings say of the server's host; `files` are the server's own.
 
     `owner` is the user who shall own the ebooks, "" for the login. `looked` is the
     highest id of a file on the server that the ledger knows.
     """
 
     uri: str = field(repr=False)
+    files: ServerFiles
     data_dir: Path
+    keep_covers: bool
     library: Path
     library_uuid: str
     username: str
     owner: str
-    keep_covers: bool
     public_shelves: bool
     looked: int = 0
 
@@ -36,7 +38,8 @@ def prove(wanted: Wanted, session: Session) -> Opening:
     Raises Misconfigured, with what is not this server's or cannot be used, or Transient.
     Nothing is left of the proof.
     """
-    places = Places.below(wanted.data_dir)
+    found = layout(wanted.files, wanted.data_dir, keep_covers=wanted.keep_covers)
+    places = found.places
     usable.check(places, 0)
     rows = connect(wanted.uri)
     try:
@@ -48,12 +51,11 @@ def prove(wanted: Wanted, session: Session) -> Opening:
         rows.close()
     return Opening(
         wanted.uri,
-        str(wanted.data_dir),
+        found,
         str(wanted.library),
         wanted.library_uuid,
         login,
         owner,
         wanted.looked,
-        wanted.keep_covers,
         wanted.public_shelves,
     )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from migration.errors import Misconfigured
 from migration.lanes.direct.child import HostBroke, HostProcess
 from migration.lanes.direct.messages import Draw, Drew, Opening
 from migration.ledger import totals
+from migration.server.data_dir.covers import Drawing
+from migration.server.data_dir.layout import Layout
+from migration.server.data_dir.names import Naming
 from migration.server.data_dir.places import Places
 from tests.support.environment import PROJECT
 from tests.support.migration.lanekit import LaneHouse, book_of
@@ -39,9 +43,8 @@ class Place:
         for place in (places.books, places.thumbnails, places.uploads):
             place.mkdir(parents=True)
         library = str(self.house.world.library)
-        self.opening = Opening(
-            uri, str(self.data), library, LIBRARY, 2, 2, 0, True, False
-        )
+        self.layout = Layout(places, Naming(), Drawing())
+        self.opening = Opening(uri, self.layout, library, LIBRARY, 2, 2, 0, False)
         self.begun: list[HostProcess] = []
         self.moved: list[int] = []
         logging.getLogger("lane under test").setLevel(logging.INFO)
@@ -104,7 +107,7 @@ def test_a_process_without_a_sign_of_life_is_given_up(place: Place) -> None:
 
 def test_a_database_that_is_not_the_servers_is_said(place: Place) -> None:
     wrong = place.opening.uri.rpartition("/")[0] + "/postgres"
-    place.opening = Opening(wrong, str(place.data), "/", LIBRARY, 2, 2, 0, True, False)
+    place.opening = Opening(wrong, place.layout, "/", LIBRARY, 2, 2, 0, False)
     with pytest.raises(Misconfigured, match="not one that can be written directly"):
         place.begin()
 
@@ -112,11 +115,9 @@ def test_a_database_that_is_not_the_servers_is_said(place: Place) -> None:
 def test_it_does_not_outlive_its_worker(place: Place) -> None:
     """However the worker dies."""
     code = (
-        "import sys, time\n"
+        "import pickle, sys, time\n"
         "from migration.lanes.direct.child import HostProcess\n"
-        "from migration.lanes.direct.messages import Opening\n"
-        f"opening = Opening(sys.stdin.readline().strip(), {str(place.data)!r}, '/', "
-        f"{LIBRARY!r}, 2, 2, 0, True, False)\n"
+        "opening = pickle.loads(bytes.fromhex(sys.stdin.readline()))\n"
         "print(HostProcess(opening, 60, lambda: None, print).pid, flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -129,7 +130,7 @@ def test_it_does_not_outlive_its_worker(place: Place) -> None:
     )
     assert worker.stdin is not None
     assert worker.stdout is not None
-    worker.stdin.write(place.opening.uri + "\n")
+    worker.stdin.write(pickle.dumps(place.opening).hex() + "\n")
     worker.stdin.flush()
     pid = int(worker.stdout.readline())
     worker.kill()
