@@ -32,6 +32,8 @@ def put_together(
         begin or (lambda: _begin(opened, watch)),
         opened.log,
         off=_why_off(opened, changed_script),
+        # Who gives neither setting has not asked for this lane.
+        silent=not (options.db_uri or options.data_dir),
         required=options.lane == "direct",
     )
     recovery = Recovery(

@@ -33,16 +33,17 @@ class Link:
         log: logging.Logger,
         *,
         off: str = "",
+        silent: bool = False,
         required: bool = False,
     ) -> None:
         """`begin` proves that all is this server's, then starts the process.
 
         It raises Misconfigured, with the reason, Transient or HostBroke. `off` says why
-        there is no process to be begun. When one is `required`, not having it is an
-        error.
+        there is no process to be begun; that is logged unless `silent`. When one is
+        `required`, not having it is an error.
         """
         self._begin, self._log, self._required = begin, log, required
-        self._off = off
+        self._off, self._silent = off, silent
         self._channel: Channel | None = None
         self._breaks = 0
 
@@ -51,6 +52,9 @@ class Link:
 
         Raises Transient, or Misconfigured when it is required.
         """
+        if self._off and not self._silent:
+            self._silent = True
+            self._log.info("The books go by the API: %s", self._off)
         while not self._off and self._channel is None:
             try:
                 self._channel = self._begin()
@@ -63,7 +67,7 @@ class Link:
     def turn_off(self, why: Misconfigured) -> None:
         """Does without the process from now on. Raises the reason when it is required."""
         self.drop()
-        self._off = str(why)
+        self._off, self._silent = str(why), True
         if self._required:
             raise why
         self._log.warning("The books go by the API: %s", why)
@@ -75,6 +79,7 @@ class Link:
         self._log.warning("The process of the direct lane broke: %s", why)
         if self._breaks >= MOST_BREAKS:
             self._off = f"its process broke {self._breaks} times"
+            self._silent = True
             self._log.error("The books go by the API: the direct lane's %s", self._off)
 
     def worked(self) -> None:

@@ -1,6 +1,7 @@
 """A range through the direct lane: what it carries, what it leaves to the API, and why."""
 
 import hashlib
+import logging
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,20 @@ def test_a_book_that_was_begun_by_the_api_stays_with_it(house: LaneHouse) -> Non
 
 
 @pytest.mark.parametrize("why", ["not set", "not this server's"])
-def test_without_a_host_everything_goes_by_the_api(house: LaneHouse, why: str) -> None:
+def test_without_a_host_everything_goes_by_the_api(
+    house: LaneHouse, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so, once."""
+    caplog.set_level(logging.INFO)
     worker = (
         house.worker(off="MBS2_DATA_DIR is not set")
         if why == "not set"
         else house.worker(begin=misconfigured("the database is another server's"))
     )
     assert worker.carry() == list(range(1, 11))
+    worker.lane.carry(worker.works())
     assert house.world.files() == set()
+    assert caplog.text.count("The books go by the API: ") == 1
 
 
 def test_a_process_that_breaks_is_begun_again_three_times(house: LaneHouse) -> None:
