@@ -156,6 +156,7 @@ def test_without_the_host_the_server_is_asked(
     assert len(worker.carry()) == BOOKS
     assert (worker.ledger.books.get(book.id) is not None) == committed
     assert [one.settled for one in worker.ledger.hashes.batches.all()] == [True]
+    assert worker.ledger.hashes.batches.left_over() == 1
     again = house.worker()
     rest = again.lane.carry(again.works())
     assert [work.book.id for work in rest] == ([book.id] if committed else [])
