@@ -53,7 +53,6 @@ def put_together(
         _limits(opened),
         options.max_content_length,
         FirstLook(opened.client).look_at,
-        lambda: _refresh(opened),
         opened.clock.seconds,
     )
 
@@ -112,11 +111,3 @@ def _begin(opened: Resources, watch: LaneWatch) -> Channel:
         process.pid,
     )
     return process
-
-
-def _refresh(opened: Resources) -> None:
-    """Learns what others have uploaded since."""
-    from migration.server import postgresql
-
-    if begin is None:
-        postgresql.refresh(opened.options.db_uri, opened.ledger)

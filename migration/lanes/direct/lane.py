@@ -34,8 +34,8 @@ class DirectLane:
     """Carries the books that fit. Used by the worker's main thread only.
 
     `look_at` looks at the first book through the server's API, and raises Misconfigured
-    when it is not there. `most_bytes` is the longest upload that the server accepts;
-    `refresh` learns what others have uploaded; `now` is a clock in seconds.
+    when it is not there. `most_bytes` is the longest upload that the server accepts,
+    `now` is a clock in seconds.
     """
 
     link: Link
@@ -45,7 +45,6 @@ class DirectLane:
     limits: BatchLimits
     most_bytes: int
     look_at: Callable[[Written, Placed], None]
-    refresh: Callable[[], None]
     now: Callable[[], float]
     _looked: bool = False
     _troubles: int = 0
@@ -55,7 +54,6 @@ class DirectLane:
         left = self._settle(works)
         if not left or self._patiently(self.link.channel) is None:
             return left
-        self._patiently(self.refresh)
         fit = [work for work in left if not self._why_not(work)]
         mine = {id(work) for work in fit}
         rest = [work for work in left if id(work) not in mine]

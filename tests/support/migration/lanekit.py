@@ -216,7 +216,6 @@ class LaneWorker:
             BatchLimits(books=3),
             MOST_BYTES,
             looked,
-            lambda: None,
             house.clock.seconds,
         )
 
