@@ -9,9 +9,11 @@ from migration.lanes.context import Context
 from migration.lanes.direct.facts import ended_book, journal_book, lost_of
 from migration.lanes.lane import Work
 from migration.ledger.batch_journal import Batch, JournalBook
+from migration.ledger.records import BookState, Step
 from migration.ledger.tables import notices
+from migration.metadata.ebook_metadata import working_title
 from migration.metadata.shelves import Wanted
-from migration.model import BookId, FileId
+from migration.model import BookId, FileId, Receipt
 from migration.server.direct.batch import Drawn, Placed, Refused, Written
 from migration.server.payloads import name_keys
 
@@ -124,3 +126,22 @@ class Journals:
         if work is None or work.book.modified != book.modified:
             return ""
         return cover_digest(self.given.library, work.book) or ""
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether the ledger was lost, so that the server knows more than it."""
+        return self.given.current.rebuilt
+
+    def recall(self, files: Sequence[tuple[FileId, Receipt]]) -> None:
+        """Learns again what a lane has written, from its rows.
+
+        The API lane finds the files there, and records what is carried of their books.
+        """
+        ledger = self.given.ledger
+        ledger.hashes.learn(receipt for _file, receipt in files)
+        for file, receipt in files:
+            if ledger.books.get(file.book_id) is None:
+                uuid = ledger.identity.first_library
+                working = working_title("", uuid, file.book_id)
+                state = BookState(working, receipt.ebook_id, Step.RECORD)
+                ledger.books.save(file.book_id, state)

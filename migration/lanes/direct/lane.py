@@ -47,6 +47,7 @@ class DirectLane:
     look_at: Callable[[Written, Placed], None]
     now: Callable[[], float]
     _looked: bool = False
+    _recalled: bool = False
     _troubles: int = 0
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
@@ -54,6 +55,7 @@ class DirectLane:
         left = self._settle(works)
         if not left or self._patiently(self.link.channel) is None:
             return left
+        self._recall_once()
         fit = [work for work in left if not self._why_not(work)]
         mine = {id(work) for work in fit}
         rest = [work for work in left if id(work) not in mine]
@@ -84,6 +86,14 @@ class DirectLane:
         books = by_book.keys()
         self._patiently(lambda: self.recovery.settle(books, arrived, cover_of))
         return [work for work in works if work.files or id(work) not in with_files]
+
+    def _recall_once(self) -> None:
+        """After a loss of the ledger learns from the server's rows what is there."""
+        if self._recalled or not self.journals.is_rebuilt:
+            return
+        while files := self._patiently(self.link.recall):
+            self.journals.recall(files)
+        self._recalled = True
 
     def _why_not(self, work: Work) -> str:
         return why_not(

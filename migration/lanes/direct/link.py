@@ -4,19 +4,22 @@ When it cannot be had, the books go by the API, and the log says why.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from migration.errors import Misconfigured, ServerFault, Transient
 from migration.lanes.direct.child import Channel, HostBroke
 from migration.lanes.direct.messages import (
     Failed,
+    Recall,
+    Recalled,
     Reply,
     Settle,
     Settled,
     Tidied,
     Tidy,
 )
+from migration.model import FileId, Receipt
 
 #: After this many breaks without a batch between them the process is not begun again.
 MOST_BREAKS = 3
@@ -106,6 +109,21 @@ class Link:
             except Misconfigured as error:
                 self.turn_off(error)
         return None
+
+    def recall(self) -> Sequence[tuple[FileId, Receipt]]:
+        """Returns more files that a lane has written; none when there are no more.
+
+        Raises Transient, or Misconfigured when the process is required.
+        """
+        while (channel := self.channel()) is not None:
+            try:
+                channel.send(Recall())
+                return expect(Recalled, channel.receive()).files
+            except HostBroke as error:
+                self.broke(error)
+            except Misconfigured as error:
+                self.turn_off(error)
+        return ()
 
     def tidy(self) -> int:
         """Has doubles of names merged, if there is a process; returns how many.

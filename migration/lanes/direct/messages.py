@@ -7,7 +7,7 @@ server or an LLM is ever read as a message.
 
 from dataclasses import dataclass, field
 
-from migration.model import BookId
+from migration.model import BookId, FileId, Receipt
 from migration.server.data_dir.layout import Layout
 from migration.server.direct.batch import (
     Drawn,
@@ -119,6 +119,18 @@ class Tidied:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Name more files that a lane has written for this library; from the first one on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Some of them, by what their rows say; none when there are no more."""
+
+    files: tuple[tuple[FileId, Receipt], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed. `fatal`: it cannot succeed, otherwise it may later."""
 
@@ -131,5 +143,5 @@ class Ready:
     """The process has opened all it needs."""
 
 
-Request = Draw | Place | Write | Settle | Tidy
-Reply = Ready | Drew | DidPlace | Wrote | Settled | Tidied | Failed
+Request = Draw | Place | Write | Settle | Tidy | Recall
+Reply = Ready | Drew | DidPlace | Wrote | Settled | Tidied | Recalled | Failed

@@ -197,3 +197,22 @@ def test_names_that_somebody_else_made_meanwhile_are_merged(house: LaneHouse) ->
     worker = house.worker(begin=lambda: channel)
     assert worker.carry() == []
     assert worker.ledger.hashes.take_names(BookId(99), [("author", "Doe, Jane")]) == {}
+
+
+def test_a_lost_ledger_is_learned_again_from_the_servers_rows(house: LaneHouse) -> None:
+    """No book is written twice; the API finds its ebook, and finishes its record."""
+    first = house.worker()
+    first.watched.most_batches = 2
+    first.carry()
+    written = house.world.titles()
+    assert len(written) == 4
+    first.ledger.close()
+    for path in house.state_dir.glob("migration_ledger.db*"):
+        path.unlink()
+    again = house.worker(rebuilt=True)
+    left = again.carry()
+    assert [f"Book {number}" for number in left] == written
+    assert len(house.world.titles()) == 10
+    state = again.ledger.books.get(left[0])
+    assert state is not None
+    assert (state.steps, state.ebook_id is None) == (Step.RECORD, False)

@@ -5,7 +5,7 @@ can be looked at; they pass the contract of the real ones."""
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +185,15 @@ class SqliteRows:
     def left(self, token: int, books: Sequence[LeftBehind]) -> Sequence[Written]:
         found = [self._read(one.book, one.ebook_id, ()) for one in books]
         return [one for one in found if one is not None]
+
+    def provenance(self) -> Iterator[tuple[FileId, Receipt]]:
+        """All of them: there is one library."""
+        for source, ebook, form, sha1, size, location in self._db.execute(
+            "SELECT id, ebook_id, format, sha1, size, location FROM source ORDER BY id"
+        ).fetchall():
+            book = BookId(int(location.split("/")[1].removeprefix("Book ")))
+            receipt = Receipt(Digest(sha1, size), EbookId(ebook), SourceId(source))
+            yield FileId(book, form), receipt
 
     def merge(self) -> int:
         """Nobody else makes names here, unless a test says so."""

@@ -161,9 +161,12 @@ class LaneHouse:
         off: str = "",
         begin: Callable[[], Channel] | None = None,
         looked: Callable[[Written, Placed], None] = lambda _written, _placed: None,
+        rebuilt: bool = False,
     ) -> "LaneWorker":
-        """A worker with its lane."""
+        """A worker with its lane; its ledger may just have replaced a lost one."""
         ledger = Ledger(self.state_dir, owner or this_process(1), self.clock)
+        if rebuilt:
+            ledger.begin_rebuilt()
         return LaneWorker(
             self, ledger, begin or (lambda: self.world.channel(step)), off, looked
         )
