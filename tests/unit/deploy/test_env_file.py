@@ -165,10 +165,7 @@ def test_an_older_python_can_read_it(module: ModuleType) -> None:
 def test_the_secrets_are_those_of_the_model() -> None:
     """They stand in plain lists, for programs that cannot read the model."""
     secrets = {
-        one
-        for model in PROGRAMS.values()
-        for one in settings_of(model)
-        if one.secret
+        one for model in PROGRAMS.values() for one in settings_of(model) if one.secret
     }
     assert {one.variable for one in secrets} == set(OF_PROGRAMS)
     assert {one.variable for one in secrets if one.container} < set(SECRETS)
