@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from migration.errors import ServerDatabaseUnusable
-from migration.server.direct import proof
+from migration.server.direct import doubles, proof
 from migration.server.direct.batch import Written
 from migration.server.direct.connection import connect
 from migration.server.direct.doubles import Merged
@@ -119,7 +119,7 @@ def carry_out(uri: str, ask: Ask, rows: ServerRows, *, shadowed: bool) -> None:
         digest.sha1,
     )
     [double] = rows.doubled(results[:1])
-    assert rows.take_back(double, results[0].version)
+    assert doubles.take_back(rows.session(), results[0], double, 2)
     assert rows.taken([books[0].drawn.base_dir]) == frozenset()
 
 
