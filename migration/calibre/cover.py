@@ -55,6 +55,31 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
         raise BadCover(_reason(held, error)) from error
 
 
+def is_plain_jpeg(held: bytes) -> bool:
+    """Whether `sendable` would send these bytes as they are, if they can be drawn.
+
+    Only the head is looked at: for whoever has them drawn anyway.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if len(held) > MAX_BYTES:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(held), formats=("JPEG",)) as picture:
+                small = picture.width * picture.height <= MAX_PIXELS
+                return small and picture.mode in _PLAIN_MODES
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ):
+        return False
+
+
 def _as_jpeg(held: bytes) -> bytes:
     from PIL import Image, ImageOps
 

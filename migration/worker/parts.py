@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane
+from migration.worker import api_lane, embedded_lane
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -70,6 +70,10 @@ def put_together(opened: Resources, changed_script: str) -> Built:
     context, api = api_lane.put_together(
         opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
+    first = embedded_lane.put_together(opened, context, api, accounting, time_limit)
+    if changed_script:
+        # What is to be seen of a repaired script is how it sends each book.
+        first = api
     checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
@@ -79,7 +83,7 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(api, observed),
+        CheckedLane(api, observed, first),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),
