@@ -137,18 +137,18 @@ def _asked(body: object, shelf: Shelf) -> _Asked:
     Raises HttpError(400) where its sizes are not clear: then those of all others behind
     it are not either.
     """
-    if not isinstance(body, dict) or not _is_size(number := body.get("book"), 1):
+    if not isinstance(body, dict) or not _is_size(body.get("book"), 1):
         raise HttpError(400, "Invalid schema")
     files, cover = body.get("files"), body.get("cover")
     if not isinstance(files, list) or not 0 < len(files) <= MOST_FILES:
         raise HttpError(400, "Invalid schema")
     if cover is not None and not _is_size(cover, 1):
         raise HttpError(400, "Invalid schema")
-    asked = _Asked(number, cover, tuple(map(_file, files)))
+    asked = _Asked(body["book"], cover, tuple(map(_file, files)))
     try:
         asked.book = _book(body, asked, shelf)
     except (ApplicationError, HttpError) as error:
-        asked.refused = str(error)
+        asked.refused = imports.refusal(error)
     return asked
 
 
@@ -307,6 +307,15 @@ async def _settle(
         await database.write(lambda db: imports.withdraw(db, shelf.files, reserved))
         raise
     await asyncio.to_thread(_tidy, shelf, taken, settled, reserved.first)
+    left = [
+        file
+        for book, found in zip(taken, settled, strict=True)
+        for file in book.files
+        if isinstance(found, str)
+    ]
+    # Whoever has linked the same bytes since looks for them once more.
+    for file in await database.read(lambda db: imports.unnamed(db, left)):
+        shelf.files.remove_book(file.sha1, file.extension)
     results = iter(settled)
     return [book.refused if book.refused else next(results) for book in asked]
 

@@ -120,9 +120,15 @@ def settle(
             )
         except (ApplicationError, HttpError, sqlite3.IntegrityError) as error:
             db.execute("ROLLBACK TO book")
-            found.append(str(error))
+            found.append(refusal(error))
         db.execute("RELEASE book")
     return found
+
+
+def refusal(error: Exception) -> str:
+    """Returns why a book is refused, with the details."""
+    details = error.details if isinstance(error, ApplicationError) else None
+    return f"{error}: {details}" if details is not None else str(error)
 
 
 def _settle(
@@ -235,12 +241,20 @@ def withdraw(db: sqlite3.Connection, files: FileStore, reserved: Reserved) -> No
         if not _there(db, "SELECT 1 FROM ebook WHERE id = ?", number):
             with suppress(OSError):
                 files.remove_cover(number)
-    for name in json.loads(row["files"]):
-        sha1, _, extension = name.partition(".")
-        if not _there(db, "SELECT 1 FROM source WHERE hash = ?", sha1):
-            with suppress(OSError):
-                files.remove_book(sha1, extension)
+    names = [name.partition(".") for name in json.loads(row["files"])]
+    placed = [ImportedFile(extension, sha1, 0) for sha1, _, extension in names]
+    for file in unnamed(db, placed):
+        with suppress(OSError):
+            files.remove_book(file.sha1, file.extension)
     db.execute("DELETE FROM import_batch WHERE id = ?", (reserved.batch,))
+
+
+def unnamed(
+    db: sqlite3.Connection, files: Sequence[ImportedFile]
+) -> list[ImportedFile]:
+    """Returns those files whose bytes no ebook has."""
+    query = "SELECT 1 FROM source WHERE hash = ?"
+    return [file for file in files if not _there(db, query, file.sha1)]
 
 
 def _there(db: sqlite3.Connection, query: str, value: object) -> bool:

@@ -15,7 +15,6 @@ from migration.lanes.lane import Lane, Work
 from migration.model import BookFile, BookId, UploadResult
 from migration.worker.accounting import Accounting
 from migration.worker.resources import Resources
-from migration.worker.threads.limits import TimeLimit
 from migration.worker.threads.uploader_pool import BEAT_SECONDS, Hands
 
 T = TypeVar("T")
@@ -29,7 +28,7 @@ def put_together(
     context: Context,
     api: Lane,
     accounting: Accounting,
-    time_limit: TimeLimit,
+    ends: Callable[[], bool],
 ) -> Lane:
     """Returns the lane; `api` where books have to be sent one by one.
 
@@ -44,7 +43,7 @@ def put_together(
         or options.cluster
     ):
         return api
-    process = WorkerProcess(opened, accounting, time_limit)
+    process = WorkerProcess(opened, accounting, ends)
     return EmbeddedLane(context, opened.client, process)
 
 
@@ -54,7 +53,7 @@ class WorkerProcess:
 
     opened: Resources
     accounting: Accounting
-    time_limit: TimeLimit
+    ends: Callable[[], bool]
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Runs the tasks in threads of their own, publishing the progress meanwhile.
@@ -79,10 +78,6 @@ class WorkerProcess:
                 if future.done():
                     raise
                 self.opened.publish()
-
-    def ends(self) -> bool:
-        """Whether the worker was asked to stop, or its time is up."""
-        return self.opened.pool.stopping or self.time_limit.is_up()
 
     @contextmanager
     def sending(self, file: BookFile) -> Iterator[TransferObserver]:

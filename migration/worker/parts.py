@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane, embedded_lane
+from migration.worker import api_lane
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -68,12 +68,16 @@ def put_together(opened: Resources, changed_script: str) -> Built:
     )
     transport = RememberedTransport(opened.transport, observed)
     context, api = api_lane.put_together(
-        opened, transport, current, accounting.account, lambda: comparing.wait(1)
+        opened, transport, current, accounting, lambda: comparing.wait(1)
     )
-    first = embedded_lane.put_together(opened, context, api, accounting, time_limit)
-    if changed_script:
-        # What is to be seen of a repaired script is how it sends each book.
-        first = api
+    first = api_lane.first_of(
+        opened,
+        context,
+        api,
+        accounting,
+        lambda: pool.stopping or time_limit.is_up(),
+        changed_script,
+    )
     checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)

@@ -7,25 +7,22 @@ anything is said. What does not fit, and what the server refuses, is left to the
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from common.sanitize import for_log
 from migration.errors import Deferred, Rejected, Transient
 from migration.lanes.api.transfer import TransferObserver
-from migration.lanes.api.updating import extras_of
 from migration.lanes.context import Context
+from migration.lanes.embedded import records
 from migration.lanes.embedded.reading import Parcel, fits, read
 from migration.lanes.lane import Work
-from migration.ledger.parts.imports import Arrival, Ending
-from migration.ledger.records import Carried, Stage
-from migration.metadata.compare import Base, of_metadata
+from migration.ledger.records import Stage
 from migration.metadata.ebook_metadata import library_of
-from migration.model import BookFile, BookId, Outcome, UploadResult
-from migration.server import calibre_fields, importing
+from migration.model import BookFile, BookId, UploadResult
+from migration.server import importing
 from migration.server.client import BookshelfClient
 from migration.server.importing import Imported
-from migration.server.payloads import name_keys
 
 T = TypeVar("T")
 
@@ -42,8 +39,9 @@ class Process(Protocol):
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Does some things at the same time, showing that the process is alive."""
 
-    def ends(self) -> bool:
-        """Whether nothing new is to be begun."""
+    @property
+    def ends(self) -> Callable[[], bool]:
+        """Says whether nothing new is to be begun."""
 
     def sending(self, file: BookFile) -> AbstractContextManager[TransferObserver]:
         """Lists the file among those that are being sent."""
@@ -82,6 +80,7 @@ class EmbeddedLane:
         """Sends one batch; returns the books that nothing is left to be done for."""
         if self.process.ends():
             return set()
+        began = self.given.clock()
         with ExitStack() as listed:
             watches = {
                 file.id: listed.enter_context(self.process.sending(file))
@@ -105,7 +104,8 @@ class EmbeddedLane:
             for parcel in parcels:
                 for file, digest in parcel.outgoing.files.items():
                     watches[file].moved(digest.size)
-            return self._settle(parcels, answers)
+            seconds = (self.given.clock() - began).total_seconds()
+            return self._settle(parcels, answers, seconds)
 
     def _send(
         self, parcels: Sequence[Parcel]
@@ -132,7 +132,10 @@ class EmbeddedLane:
         return None
 
     def _settle(
-        self, parcels: Sequence[Parcel], answers: Mapping[BookId, Imported | str]
+        self,
+        parcels: Sequence[Parcel],
+        answers: Mapping[BookId, Imported | str],
+        seconds: float,
     ) -> set[BookId]:
         """Accounts for what arrived; the rest is as if it had not been tried."""
         arrived: list[tuple[Parcel, Imported]] = []
@@ -152,7 +155,9 @@ class EmbeddedLane:
         ledger, pass_id = self.given.ledger.hashes.imports, self.given.current.id
         if refused:
             ledger.refused([parcel.outgoing for parcel in refused])
-        arrivals = [arrival(parcel, answer) for parcel, answer in arrived]
+        arrivals = [
+            records.arrival(parcel, answer, seconds) for parcel, answer in arrived
+        ]
         settled = ledger.arrived(pass_id, arrivals)
         for (parcel, _answer), book in zip(arrived, arrivals, strict=True):
             files = {file.id: file for file in parcel.work.files}
@@ -164,10 +169,10 @@ class EmbeddedLane:
 
     def _finish(self, arrived: Sequence[tuple[Parcel, Imported]]) -> set[BookId]:
         """Records what was carried; a book that cannot be shelved now is closed later."""
-        endings: list[Ending] = []
+        endings: list[records.Ending] = []
         for parcel, answer in arrived:
             try:
-                endings.append(self._ending(parcel, answer))
+                endings.append(records.ending(self.given, parcel, answer))
             except (Transient, Deferred, Rejected) as error:
                 self.given.log.info(
                     "Book %s is closed later: %s", parcel.work.book.id, error
@@ -176,29 +181,6 @@ class EmbeddedLane:
         for ending in endings:
             self.process.finished(ending.id)
         return {ending.id for ending in endings}
-
-    def _ending(self, parcel: Parcel, answer: Imported) -> Ending:
-        work, pass_id = parcel.work, self.given.current.id
-        metadata, taken = work.metadata, calibre_fields.carried(work.book)
-        lost = {
-            name: metadata.not_carried[name]
-            for name in metadata.not_carried
-            if name not in taken
-        }
-        carried, lost = self.given.shelver.carry(
-            work, answer.ebook.id, pass_id, carried_by(parcel, answer), lost
-        )
-        left = replace(metadata, not_carried=lost)
-        self.given.left_out.of_ebook(work.book, left, answer.ebook.id)
-        self.given.left_out.of_book(work.book, None)
-        ids = answer.ebook.ids
-        return Ending(
-            work.book.id,
-            carried,
-            {key: ids[key] for key in name_keys(metadata) if key in ids},
-            tuple(lost),
-            work.book.modified,
-        )
 
 
 def batched(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
@@ -226,22 +208,3 @@ def _made_now(
         else answer
         for book, answer in answers.items()
     }
-
-
-def arrival(parcel: Parcel, answer: Imported) -> Arrival:
-    """Returns what the ledger records of the files of a book. Pure."""
-    receipts = [receipt for _extension, receipt in answer.receipts]
-    results = tuple(
-        UploadResult(file, Outcome.UPLOADED, receipt)
-        for file, receipt in zip(parcel.outgoing.files, receipts, strict=True)
-    )
-    title = answer.ebook.title
-    return Arrival(parcel.work.book.id, answer.ebook.id, title, results)
-
-
-def carried_by(parcel: Parcel, answer: Imported) -> Carried:
-    """Returns the values on both sides, as `updating.Updater.published` does. Pure."""
-    work = parcel.work
-    calibre = of_metadata(work.metadata, parcel.cover)
-    server = replace(answer.ebook.fields, cover=answer.cover, formats=calibre.formats)
-    return Carried(Base(calibre, server), answer.ebook.version, (), extras_of(work))

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from common.resources import raise_if_exhausted
 from migration.calibre.cover import is_plain_jpeg
 from migration.calibre.library import CalibreLibrary
 from migration.errors import Rejected
@@ -66,10 +66,15 @@ def read(
 
     What is wrong with it is found out, and said, when it is sent through the API.
     """
+    path, cover = work.book.cover, None
     try:
-        files = tuple(_file(library, file, watches[file.id]) for file in work.files)
-        cover = None if work.book.cover is None else _cover(library, work.book.cover)
-    except (Rejected, OSError, _NotAsListed):
+        found = [_file(library, file, watches[file.id]) for file in work.files]
+        cover = None if path is None else _cover(library, path)
+    except (Rejected, OSError) as error:
+        raise_if_exhausted(error)
+        return None
+    files = tuple(file for file in found if file is not None)
+    if len(files) < len(found) or (cover is None) is not (path is None):
         return None
     fields = calibre_fields.of_book(work.book)
     book = BookToSend(work.book.id, work.metadata, fields, cover, files)
@@ -80,33 +85,22 @@ def read(
     return Parcel(work, book, outgoing, "" if cover is None else _sha1(cover))
 
 
-class _NotAsListed(Exception):
-    """A file is longer or shorter than it was, or a cover is no plain picture."""
-
-
 def _file(
     library: CalibreLibrary, file: BookFile, watch: TransferObserver
-) -> tuple[str, Digest, bytes]:
+) -> tuple[str, Digest, bytes] | None:
     watch.reach(Stage.HASH)
     with library.open_file(file.path) as opened:
-        data = _whole(opened, file.size)
+        data = opened.read(file.size + 1)
+    if len(data) != file.size:
+        return None
     watch.hashed(len(data))
     return extension_of(file), Digest(_sha1(data), len(data)), data
 
 
-def _cover(library: CalibreLibrary, path: bytes) -> bytes:
+def _cover(library: CalibreLibrary, path: bytes) -> bytes | None:
     with library.open_file(path) as opened:
         held = opened.read(COVER_BYTES + 1)
-    if len(held) > COVER_BYTES or not is_plain_jpeg(held):
-        raise _NotAsListed
-    return held
-
-
-def _whole(opened: BinaryIO, size: int) -> bytes:
-    data = opened.read(size + 1)
-    if len(data) != size:
-        raise _NotAsListed
-    return data
+    return held if len(held) <= COVER_BYTES and is_plain_jpeg(held) else None
 
 
 def _sha1(data: bytes) -> str:

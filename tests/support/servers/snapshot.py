@@ -41,7 +41,9 @@ def _ebook(session: Any, url: str, number: int) -> dict[str, Any]:
         **seen(body),
         "my rating": body.get("my_rating"),
         "files": sorted(files),
-        "cover": _sha1(cover.content) if cover.status_code == 200 else cover.status_code,
+        "cover": _sha1(cover.content)
+        if cover.status_code == 200
+        else cover.status_code,
         "calibre": {name: fields[name] for name in fields if name != "id"},
         "shelves": sorted(one["name"] for one in shelved["items"]),
     }
