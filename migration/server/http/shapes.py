@@ -260,8 +260,8 @@ _REFUSED_BOOK = _object(alone=True, book=is_id, refused=is_text)
 def _imported(body: Json, _ids: tuple[int, ...]) -> str:
     """Fits books by number, each with its ebook or with why it was refused."""
     books = body.get("books") if isinstance(body, dict) else None
-    if not isinstance(books, list):
-        return "no list of books"
+    if not isinstance(books, list) or not books:
+        return "'books' missing or of another type"
     fits = all(
         not _IMPORTED_BOOK(one, ()) or not _REFUSED_BOOK(one, ()) for one in books
     )
