@@ -82,23 +82,12 @@ def is_plain_jpeg(held: bytes) -> bool:
 
     Only the head is looked at: for whoever has them drawn anyway.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    if len(held) > MAX_BYTES:
-        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(held), formats=("JPEG",)) as picture:
-                small = picture.width * picture.height <= MAX_PIXELS
-                return small and picture.mode in _PLAIN_MODES
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ):
+            with drawable(held) as picture:
+                return picture.format == "JPEG" and picture.mode in PLAIN_MODES
+    except BadCover:
         return False
 
 
