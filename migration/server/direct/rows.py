@@ -21,7 +21,7 @@ from migration.server.direct.writing import Outcome, Writer
 
 #: Seconds to wait for the lock of a batch: nobody else has that of a new one; that of a
 #: killed process goes with its session, which ends its statement first.
-OWN_LOCK, LEFT_LOCK = 5.0, 90.0
+OWN_LOCK, LEFT_LOCK = 5.0, 50.0
 
 _IDENTITY = """
     SELECT system_identifier::text,
@@ -177,8 +177,13 @@ class ServerRows:
     def _written(self, session: DatabaseSession, placed: Sequence[Placed]) -> Outcome:
         if self._writer is None:
             choice = self._choice
-            self._writer = Writer(session, self._names, self._shelves, choice.library)
-            self._writer.looked.append(choice.looked)
+            self._writer = Writer(
+                session,
+                self._names,
+                self._shelves,
+                choice.library,
+                looked=choice.looked,
+            )
         outcome = Outcome()
         self._writer.write(placed, outcome)
         return outcome

@@ -77,15 +77,20 @@ class Writer:
         shelves: ShelfRows,
         library: str,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        looked: int = 0,
     ) -> None:
-        """`library` is the library's uuid; `clock` measures transactions."""
+        """`library` is the library's uuid; `clock` measures transactions.
+
+        `looked` is the highest id of a source that the ledger knows.
+        """
         self._session = session
         self._names = names
         self._shelves = shelves
         self._library = library
         self._clock = clock
         #: The highest ids of sources at the last looks, the oldest first.
-        self.looked = deque([0], maxlen=LOOKS)
+        self.looked = deque([looked], maxlen=LOOKS)
         self._indexed = bool(session.rows(_INDEXED)[0][0])
         #: How many books a transaction takes.
         self.count = MOST // 4
