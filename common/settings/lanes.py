@@ -19,9 +19,10 @@ class Lanes(Database):
         variable="MIGRATE_LANE",
         option="--lane",
         metavar="WORD",
-        what="api: through the server's API; direct: straight into its database and data "
-        "directory; auto: direct where both are at hand and proved to be this server's, "
-        "else api. See docs/direct_lane.md",
+        what="api: book by book through the server's API; direct: straight into its "
+        "database and data directory (docs/direct_lane.md); auto: direct where both are "
+        "at hand and proved to be this server's, else api. To the embedded server many "
+        "books go at a time, but with api",
     )
     covers: str = setting(
         kinds.choice("keep", "resize"),

@@ -55,7 +55,7 @@ class Accounting:
         work.files.remove(file)
         work.begun = None
         if recorded:
-            self._tell(work, file, result)
+            self.tell(work, file, result)
 
     def arrived(self, work: Work, files: Collection[FileId], seconds: float) -> None:
         """Counts and logs files that the ledger has already, as uploaded.
@@ -67,7 +67,8 @@ class Accounting:
             self._count(file, Outcome.UPLOADED)
             self._tell_uploaded(work, file, seconds)
 
-    def _tell(self, work: Work, file: BookFile, result: UploadResult) -> None:
+    def tell(self, work: Work, file: BookFile, result: UploadResult) -> None:
+        """Says of a file that the ledger has its outcome."""
         self._count(file, result.outcome)
         match result.outcome:
             case Outcome.UPLOADED:

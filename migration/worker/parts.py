@@ -78,6 +78,7 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         transport,
         accounting,
         both_lanes.Limits(comparing, file_limiter, time_limit),
+        lambda: pool.stopping or time_limit.is_up(),
         changed_script,
     )
     checked = checked_parts.put_together(opened, observed, current, lanes.left_out)
@@ -89,11 +90,11 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(lanes.api, lanes.direct, observed),
+        CheckedLane(lanes.api, observed, lanes.first),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
         file_limiter,
     )
-    return Built(opened, parts, conclusion, lanes.direct.close)
+    return Built(opened, parts, conclusion, lanes.close)

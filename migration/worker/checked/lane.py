@@ -14,17 +14,17 @@ from migration.worker.checked.observed import Observed, claims
 
 @dataclass(frozen=True, slots=True)
 class CheckedLane:
-    """The lane through the API, and before it the direct one, which the script lacks."""
+    """The lane through the API, behind those that carry many books at a time."""
 
     _lane: ApiLane
-    _direct: Lane
     _observed: Observed
+    _first: Lane
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
         """Carries as many books of one range as it can; returns the others."""
         for work in works:
             self._observed.check_work(work)
-        return self._lane.carry(self._direct.carry(works))
+        return self._first.carry(works)
 
     def reconcile(self, work: Work) -> None:
         """Finds out what became of a request whose answer was lost."""
