@@ -126,6 +126,8 @@ class Database:
         kinds.path(),
         None,
         variable="MBS2_DATA_DIR",
+        # Containers have it at a place of their own (deploy/direct.compose.yml).
+        container=False,
         option="--data-dir",
         metavar="DIR",
         default_text="not at hand",

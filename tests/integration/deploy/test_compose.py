@@ -20,6 +20,7 @@ from tests.support.environment import PROJECT
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
 DATABASE = PROJECT / "deploy" / "database.compose.yml"
+DIRECT = PROJECT / "deploy" / "direct.compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
 WATCH, PAGE = {"watcher"}, {"dashboard"}
@@ -310,6 +311,31 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     assert {port.rpartition(":")[2] for port in ports} == {"6006", "8080", "8765"}
     published = yaml.safe_load(DATABASE.read_text("utf-8"))["services"]["db"]["ports"]
     assert published == ["127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432"]
+
+
+def test_the_direct_lane_gets_the_database_and_the_data_and_no_more(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """`migrator` and `watcher` share one network with the database, and it has no way
+    out; the task engine is in none of theirs."""
+    whole = yaml.safe_load(DIRECT.read_text("utf-8"))
+    added = whole["services"]
+    assert set(added) == {"db", "migrator", "watcher"}
+    assert whole["networks"] == {"rows": {"internal": True}}
+    assert added["db"] == {"networks": [*services["db"]["networks"], "rows"]}
+    assert added["migrator"] == added["watcher"]
+    migrator = added["migrator"]
+    assert set(migrator) == {"networks", "environment", "volumes"}
+    assert migrator["networks"] == ["default", "rows"]
+    (volume,) = migrator["volumes"]
+    assert (volume["source"], volume["target"]) == (
+        "mbs2-data",
+        migrator["environment"]["MBS2_DATA_DIR"],
+    )
+    data = next(
+        one for one in services["app"]["volumes"] if one.get("source") == "mbs2-data"
+    )
+    assert data["type"] == volume["type"] == "volume"
 
 
 def test_the_example_is_what_docs_say() -> None:
