@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from common.clock import utc_now
 from common.completion import offer_completion
 from common.settings.command_line import add_options
 from common.settings.load import Sources
@@ -11,6 +12,7 @@ from common.settings.programs import StartSettings
 from common.settings.setting import settings_of
 from deploy.host.contradictions import contradiction
 from deploy.host.job import Mode
+from migration.calibre.contradictory import objection
 
 #: Options that are no settings.
 _FLAGS = (
@@ -162,7 +164,10 @@ def refuse(
         )
         if stands
     }
-    if why := contradiction(options, standing):
+    why = contradiction(options, standing) or objection(
+        values, found, utc_now(), deletes=values.delete_removed
+    )
+    if why:
         parser.error(why)
     if values.watch and values.limit and mode_of(given) in WATCHING and not given.demo:
         parser.error("WATCH does not go with MIGRATE_LIMIT: it has no end")

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from common.completion import offer_completion
@@ -15,10 +16,10 @@ from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
-from common.settings.selecting import selects
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
+from migration.calibre.contradictory import objection
 from migration.errors import Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
 from migration.worker import begun
@@ -219,10 +220,9 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     if given.undo is not None and any(vars(given)[mode] for mode in _NOT_WITH_UNDO):
         parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
-    if values.delete_removed and selects(values):
-        parser.error(
-            "--delete-removed is about the whole library: leave out the selection"
-        )
+    deletes = values.delete_removed
+    if why := objection(values, found, datetime.now(UTC), deletes=deletes):
+        parser.error(why)
     where = _where(given, values, found, argv, project)
     # A map is made from the ledger alone.
     if where.library is None and not given.export_map:
