@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.completion import offer_completion
+from common.arguments import Parser, offer_completion
 from common.errors import StateDirUnclear, told
 from common.hints import hint
 from common.settings.command_line import read_settings
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./stop.sh",
         description="Stops the monitor, the workers, the dashboard, then the "
         "embedded server, of the migration that "
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "several migrations run.",
         allow_abbrev=False,
     )
+    parser.subcommand = "stop"
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--state-dir",

@@ -13,7 +13,7 @@ from auto_monitor import config
 from auto_monitor.config import Misconfigured
 from auto_monitor.decide.watching import WatchPolicy
 from auto_monitor.fix_applier import managed_script
-from common.completion import offer_completion
+from common.arguments import Parser, offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, Sources, check, load, sources
 from common.settings.monitor import MonitorSettings, Script
@@ -73,7 +73,7 @@ class Settings:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="monitor.py",
         description="Watches the workers of a migration: restarts those that are "
         "stuck or stopped, scales their number "
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-
+    parser.subcommand = "monitor"
     add_options(parser, MonitorSettings, without={"state_dir", "watch"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     parser.add_argument(

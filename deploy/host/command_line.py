@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
+from common.arguments import Parser, offer_completion
 from common.clock import utc_now
-from common.completion import offer_completion
 from common.settings.command_line import add_options
 from common.settings.load import Sources
 from common.settings.programs import StartSettings
@@ -30,16 +29,9 @@ _FLAGS = (
 WATCHING = (Mode.DAEMON, Mode.FOREGROUND)
 
 
-class _Parser(argparse.ArgumentParser):
-    """One that says what is wrong, without a screen of all its options before."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message} ({self.prog} --help explains the options)\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = _Parser(
+    parser = Parser(
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
         "starts the monitor, which starts "
@@ -59,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.subcommand = "start"
     _add_library(parser)
     add_options(parser, StartSettings)
     parser.add_argument(

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.completion import offer_completion
+from common.arguments import Parser, offer_completion
 from common.errors import told
-from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
 from migration.calibre.contradictory import objection
-from migration.errors import Fatal, MigrationError, NoPassword
+from migration.errors import ExitCode, Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
 from migration.worker import begun
 from migration.worker.begun import Begun
@@ -112,7 +111,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bulk_migrate_calibre.py",
         description="Moves every file of a Calibre library to a MyBookshelf2 server, "
         "once. The library is only read.",
@@ -120,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=_Help,
         allow_abbrev=False,
     )
+    parser.subcommand = "worker"
     add_options(parser, WorkerSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     _add_modes(parser)
