@@ -109,18 +109,17 @@ def _stop_watching(state_dir: Path, *, monitor_only: bool) -> int:
 
     Returns how many ran.
     """
-    watching = monitor(state_dir)
-    stopped = stop([watching] if watching else [])
+    stopped = stop([monitor(state_dir)])
     if monitor_only:
         return stopped
     stopped += stop(workers(state_dir))
     shown = dashboard(state_dir)
-    return stopped + stop([shown[0]] if shown else [])
+    return stopped + stop([shown and shown.process])
 
 
 def _stop_serving(state_dir: Path) -> int:
     found = server(state_dir / "bookshelf")
-    return stop([found[0]] if found else [])
+    return stop([found and found.process])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
-from deploy.host import state
+from deploy.host import display, state
 from deploy.host.before import read_start
 from deploy.host.children import (
     checked_library,
@@ -167,7 +167,7 @@ def _state_dir(
     *,
     rebind: bool,
 ) -> Chosen:
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    say = partial(display.say, console)
     chosen = state.choose(values, library, found.texts(), PROJECT, say, rebind=rebind)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
@@ -199,7 +199,7 @@ def _embedded(
     undo: ExitStack,
 ) -> _ChosenServer:
     """Starts the embedded server, on another port than before if it has to be."""
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    say = partial(display.say, console)
     port = Port(values.embedded_port, say)
     data_dir = state_dir / "bookshelf"
     return _ChosenServer(
