@@ -3,9 +3,26 @@ completion of options in the shell (deploy/completion.bash)."""
 
 import argparse
 import os
+from itertools import groupby
+from textwrap import fill
 from typing import NoReturn
 
 from common.hints import hint
+
+
+class Help(argparse.HelpFormatter):
+    """One that fills paragraphs and keeps indented lines, such as examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = groupby(text.splitlines(), key=lambda line: line[:1] in ("", " "))
+        return "\n".join(
+            "\n".join(lines)
+            if whole
+            else fill(
+                " ".join(lines), width, initial_indent=indent, subsequent_indent=indent
+            )
+            for whole, lines in parts
+        )
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
-from common.arguments import Parser, offer_completion
+from common.arguments import Help, Parser, offer_completion
 from common.clock import birth_of
 from common.errors import StateDirUnclear
 from common.files.json_files import read_json
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "what the monitor did, failed files. "
         "Reads the state directory and never writes what belongs to the migration.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.subcommand = "dashboard"

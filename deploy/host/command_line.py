@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from common.arguments import Parser, offer_completion
+from common.arguments import Help, Parser, offer_completion
 from common.clock import utc_now
 from common.settings.command_line import add_options
 from common.settings.load import Sources
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
     parser = Parser(
         prog="./start.sh",
+        usage="%(prog)s [options] [DIR]",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
         "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for. With "
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         "login; 4 the library cannot be read; "
         "5 the state directory cannot be written; 8 --demo: the audit found a "
         "difference, or something stands on the server that should not; 130 Ctrl-C",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.subcommand = "start"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.arguments import Parser, offer_completion
+from common.arguments import Help, Parser, offer_completion
 from common.errors import told
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
@@ -105,18 +105,15 @@ _NOT_WITH_UNDO = (
 )
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """A formatter that keeps the examples as they are written."""
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
     parser = Parser(
         prog="bulk_migrate_calibre.py",
+        usage="%(prog)s [options] [LIBRARY]",
         description="Moves every file of a Calibre library to a MyBookshelf2 server, "
         "once. The library is only read.",
         epilog=EPILOG,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.subcommand = "worker"
