@@ -149,7 +149,7 @@ def books(ledger: Path, ids: Sequence[BookId]) -> dict[BookId, ChangedBook]:
 
 
 def carried_by(ledger: Path, pass_id: int, owner: str, most: int) -> list[BookId]:
-    """Returns the last books of an open pass that are in ranges of this process.
+    """Returns the last books of the newest pass that are in ranges of this process.
 
     Raises what `UNREADABLE` lists.
     """

@@ -236,8 +236,9 @@ def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
         "UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL",
         (now, pass_id),
     )
-    # Ranges of closed passes are not needed any more.
-    db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
+    # This pass's ranges say who has carried a book, as long as a repair is judged by
+    # it; those of earlier passes are not needed any more.
+    db.execute("DELETE FROM ranges WHERE pass_id < ?", (pass_id,))
 
 
 def has_changed_books(db: sqlite3.Connection, pass_id: int) -> bool:

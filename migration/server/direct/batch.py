@@ -6,9 +6,21 @@ is one stage of a book: `NewBook` as Calibre has it, `Drawn` with ids and a fold
 `Placed` with its bytes on the disk. Pure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migration.model import BookId, Digest, EbookId, EbookMetadata, FileId, SourceId
+from migration.metadata.compare import Fields
+from migration.model import (
+    BookId,
+    Digest,
+    EbookId,
+    EbookMetadata,
+    FileId,
+    ItemId,
+    Receipt,
+    ShelfId,
+    SourceId,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,8 @@ class NewBook:
 
     `metadata` is what the API would be sent; `description` is plain text, None without
     comments. `cover` is the path of Calibre's cover below the library. `files` is never
-    empty.
+    empty. `shelves` are the names of bookshelves it belongs on, `note` the note of its
+    items there.
     """
 
     id: BookId
@@ -39,6 +52,8 @@ class NewBook:
     files: tuple[NewFile, ...]
     cover: bytes | None = None
     description: str | None = None
+    shelves: frozenset[str] = frozenset()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +79,44 @@ class Placed:
 
     `digests` are in the order of `book.files`, taken of the very bytes that were
     written. `cover` is the cover's path below the books directory, None without one;
-    `cover_sha1` is that of its bytes there, "" without one.
+    `cover_sha1` is that of its bytes there, "" without one; `calibre_sha1` that of
+    Calibre's own cover, from which it was made.
     """
 
     drawn: Drawn
     digests: tuple[Digest, ...]
     cover: str | None = None
     cover_sha1: str = ""
+    calibre_sha1: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """An item on a bookshelf; `made_shelf` means that its shelf was made for it."""
+
+    name: str
+    shelf_id: ShelfId
+    item_id: ItemId
+    made_shelf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A book whose rows are committed, as they were read back from the database.
+
+    `receipts` are in the order of the book's files. `ids` are the server's ids of the
+    names that `payloads.name_keys` lists. `fields` are what `payloads.ebook` would show
+    of it, without the cover; that is at `cover`, below the books directory.
+    """
+
+    book: BookId
+    ebook_id: EbookId
+    receipts: tuple[tuple[FileId, Receipt], ...]
+    ids: Mapping[tuple[str, str], int]
+    fields: Fields
+    version: int
+    cover: str | None = None
+    shelved: tuple[Shelved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 from migration.ledger.arrivals import Baseline
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.tables import passes
 from migration.ledger.watched import LedgerFile
 from migration.model import BookId, Fate, FileId
 from migration.state_files.names import LEDGER_NAME
@@ -124,3 +125,30 @@ def test_what_became_of_files(rows: Rows) -> None:
     files = [FileId(BookId(book), "EPUB") for book, _fate in FATES]
     found = LedgerFile(rows.path).fates(2, 1, files)
     assert [found[file] for file in files] == [fate for _book, fate in FATES]
+
+
+def test_the_end_of_the_pass_takes_nothing_away(rows: Rows) -> None:
+    """The last file of a trial and the end of the pass can be seen at once."""
+    ledger = LedgerFile(rows.path)
+    then = ledger.baseline(2, 1)
+    rows.file(12, "uploaded")
+    with closing(LedgerDatabase(rows.path)) as database, database.transaction() as db:
+        passes.close(db, 2, NOW)
+    assert ledger.since(then, 1) == {11: 1}
+    fates = ledger.fates(2, 1, [FileId(BookId(12), "EPUB"), FileId(BookId(21), "EPUB")])
+    assert [*fates.values()] == [Fate.ARRIVED, Fate.BY_ANOTHER]
+
+
+def test_ranges_of_earlier_passes_go(rows: Rows) -> None:
+    """Only the newest pass is judged."""
+    with closing(LedgerDatabase(rows.path)) as database, database.transaction() as db:
+        passes.close(db, 2, NOW)
+        db.execute(
+            "INSERT INTO passes (id, opened_at, highest_id, claimed_to) "
+            "VALUES (3, ?, 99, 0)",
+            (NOW,),
+        )
+        db.execute("INSERT INTO ranges VALUES (3, 1, 10, ?, NULL)", (MINE,))
+        passes.close(db, 3, NOW)
+        kept = db.execute("SELECT DISTINCT pass_id FROM ranges").fetchall()
+        assert [tuple(row) for row in kept] == [(3,)]
