@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -67,7 +68,7 @@ def _told(undo: ExitStack) -> int:
     """Starts, and says why not."""
     try:
         console = Console()
-        job, mode = read_job(sys.argv[1:], console, undo)
+        job, mode = read_job(sys.argv[1:], partial(say, console), undo)
         return _run(job, mode, console, undo)
     except Misconfigured as wrong:
         sys.stderr.write(f"{told(wrong)}\n")

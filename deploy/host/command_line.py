@@ -28,6 +28,20 @@ _FLAGS = (
 #: Where a monitor may stay.
 WATCHING = (Mode.DAEMON, Mode.FOREGROUND)
 
+_EPILOG = (
+    "examples:\n  ./start.sh --demo\n  ./start.sh ~/Calibre\n"
+    "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+    "  ./start.sh --library ~/Calibre --dry-run\n"
+    "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
+    "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
+    "exit status: 0 the monitor runs (--demo, --foreground: everything is "
+    "accounted for); 2 wrong usage, or a "
+    "monitor is running already; 3 the server does not answer or refuses the "
+    "login; 4 the library cannot be read; "
+    "5 the state directory cannot be written; 8 --demo: the audit found a "
+    "difference, or something stands on the server that should not; 130 Ctrl-C"
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
@@ -38,17 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for. With "
         "--watch it stays, and migrates what changes in the library.",
-        epilog="examples:\n  ./start.sh --demo\n  ./start.sh ~/Calibre\n"
-        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
-        "  ./start.sh --library ~/Calibre --dry-run\n"
-        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
-        "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
-        "exit status: 0 the monitor runs (--demo, --foreground: everything is "
-        "accounted for); 2 wrong usage, or a "
-        "monitor is running already; 3 the server does not answer or refuses the "
-        "login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 8 --demo: the audit found a "
-        "difference, or something stands on the server that should not; 130 Ctrl-C",
+        epilog=_EPILOG,
         formatter_class=Help,
         allow_abbrev=False,
     )
