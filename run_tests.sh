@@ -35,6 +35,7 @@ if [ -n "$system_deps" ]; then
     command -v systemd-analyze >/dev/null || missing="$missing systemd"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
+    command -v mkfs.btrfs >/dev/null || missing="$missing btrfs-progs"
     command -v ip >/dev/null || missing="$missing iproute2"
     command -v faketime >/dev/null || missing="$missing faketime"
     command -v jq >/dev/null || missing="$missing jq"

@@ -7,8 +7,9 @@
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
     │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page,
     │   │   │                    the server's own trouble; or a task's
-    │   │   └── Unlisted         the server answers, but cannot tell whether it has
-    │   │                        an ebook of this title
+    │   │   ├── Unlisted         the server answers, but cannot tell whether it has
+    │   │   │                    an ebook of this title
+    │   │   └── DataDirUnwritable  its data directory takes nothing now: no space …
     │   ├── ResponseLost         the request may have been carried out: reconcile
     │   │                        before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
@@ -27,7 +28,7 @@
         ├── StateDirUnclear                                2
         ├── Misconfigured                                  2
         │   ├── NoPassword  LoginFileUnusable  WrongServerUrl  LanguageMissing
-        │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        │   ├── ServerDatabaseUnusable  DataDirUnusable  PriorityRefused  ClusterUnusable
         │   ├── NotInLibrary  AnotherSelection
         │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
@@ -70,8 +71,7 @@ from common.exit_status import ExitCode as ExitCode
 class Transient(MigrationError):
     """Wait and try again; nothing is wrong with the file.
 
-    `retry_after` is how many seconds the server, or a proxy before it, asked to wait; 0
-    when it did not ask.
+    `retry_after`: seconds that the server, or a proxy before it, asked to wait, or 0.
     """
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
@@ -101,6 +101,12 @@ class Unlisted(ServerFault):
     """The server answers, but cannot tell whether it has an ebook of this title."""
 
     code = "title-lookup-failed"
+
+
+class DataDirUnwritable(ServerFault):
+    """The server's data directory takes nothing now: it is full, or its disk fails."""
+
+    code = "server-data-dir-unwritable"
 
 
 class ResponseLost(Transient):
@@ -331,6 +337,12 @@ class ServerDatabaseUnusable(Misconfigured):
     """MBS2_DB_URI does not lead to MyBookshelf2's database."""
 
     code = "server-database-unusable"
+
+
+class DataDirUnusable(Misconfigured):
+    """MBS2_DATA_DIR is not a directory in which the server could use what we place."""
+
+    code = "server-data-dir-unusable"
 
 
 class ShelfColumnUnusable(Misconfigured):

@@ -6,6 +6,8 @@ draw transparency on black.
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from migration.errors import BadCover
@@ -22,7 +24,7 @@ MAX_BYTES = 64 * 1024 * 1024
 QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 #: A JPEG in one of these modes is sent byte for byte.
-_PLAIN_MODES = frozenset({"RGB", "L"})
+PLAIN_MODES = frozenset({"RGB", "L"})
 
 
 def sendable(cover: BinaryIO) -> io.BytesIO:
@@ -32,19 +34,39 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
     the first picture is used. Raises BadCover, with the reason, for what cannot be
     drawn.
     """
-    # Pillow is imported only where a cover is drawn, not at every start of a worker.
-    from PIL import Image, UnidentifiedImageError
+    held = read(cover)
+    with warnings.catch_warnings():
+        # Pillow warns about sizes that we limit ourselves, and about damage that it
+        # works around.
+        warnings.simplefilter("ignore")
+        return io.BytesIO(_as_jpeg(held))
 
+
+def read(cover: BinaryIO) -> bytes:
+    """Returns the bytes of a cover's file. Raises BadCover when it is none by its size."""
     if cover.seek(0, io.SEEK_END) > MAX_BYTES:
         raise BadCover(f"its file has more than {MAX_BYTES // 1024**2} MB")
     cover.seek(0)
-    held = cover.read()
+    return cover.read()
+
+
+@contextmanager
+def drawable(held: bytes) -> Iterator["Image.Image"]:
+    """Opens a picture that is not too large to be drawn.
+
+    Raises BadCover for what goes wrong while it is opened or used.
+    """
+    # Pillow is imported only where a cover is drawn, not at every start of a worker.
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about sizes that we limit ourselves, and about damage that it
-            # works around.
-            warnings.simplefilter("ignore")
-            return io.BytesIO(_as_jpeg(held))
+        with Image.open(io.BytesIO(held), formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                size = f"{picture.width}x{picture.height}"
+                raise BadCover(
+                    f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million"
+                )
+            yield picture
     except (
         UnidentifiedImageError,
         OSError,
@@ -56,24 +78,19 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
 
 
 def _as_jpeg(held: bytes) -> bytes:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(io.BytesIO(held), formats=_FORMATS) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            size = f"{picture.width}x{picture.height}"
-            raise BadCover(
-                f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million"
-            )
-        if picture.format == "JPEG" and picture.mode in _PLAIN_MODES:
+    with drawable(held) as picture:
+        if picture.format == "JPEG" and picture.mode in PLAIN_MODES:
             # Decoded all the same: a torn file must not be sent as a cover.
             picture.load()
             return held
         made = io.BytesIO()
-        _on_white(ImageOps.exif_transpose(picture)).save(made, "JPEG", quality=QUALITY)
+        on_white(ImageOps.exif_transpose(picture)).save(made, "JPEG", quality=QUALITY)
         return made.getvalue()
 
 
-def _on_white(picture: "Image.Image") -> "Image.Image":
+def on_white(picture: "Image.Image") -> "Image.Image":
     """Returns the picture in RGB, with its transparent parts white."""
     from PIL import Image
 

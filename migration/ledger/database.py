@@ -275,6 +275,19 @@ def refuse_network_file_system(
     SQLite's WAL needs shared memory and reliable locks. `mounts` are file system types
     by mount point, by default those of this machine.
     """
+    kind = network_file_system(directory, mounts)
+    if kind:
+        raise StateOnNetwork(
+            f"{directory} is on a network file system ({kind}), where the ledger "
+            "cannot be kept safely; "
+            "give a --state-dir on a local disk"
+        )
+
+
+def network_file_system(
+    directory: Path, mounts: Mapping[str, str] | None = None
+) -> str:
+    """Returns the kind of the network file system a directory is on, "" on a disk."""
     if mounts is None:
         mounts = _mounts()
     place = directory.resolve()
@@ -286,12 +299,7 @@ def refuse_network_file_system(
         ),
         "",
     )
-    if kind in _NETWORK_FILE_SYSTEMS:
-        raise StateOnNetwork(
-            f"{directory} is on a network file system ({kind}), where the ledger "
-            "cannot be kept safely; "
-            "give a --state-dir on a local disk"
-        )
+    return kind if kind in _NETWORK_FILE_SYSTEMS else ""
 
 
 def _mounts() -> dict[str, str]:

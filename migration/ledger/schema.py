@@ -1,6 +1,6 @@
 """The ledger's tables. Every change here needs a new number in `user_version`."""
 
-VERSION = 4
+VERSION = 5
 
 #: What is on the server and should not be, as found by the last look before a pass was
 #: closed and not corrected since. pass_id is the pass that found it last; book_id 0 and
@@ -117,6 +117,22 @@ CREATE TABLE shelf_items (
 ) WITHOUT ROWID;
 """
 
+#: Batches of the direct lane that have not ended: what is about to be written past the
+#: server's API, recorded before anything is (JSON of batch_journal.JournalBook). token
+#: is the key of the lock that the writing session holds in the server's database,
+#: begun_at a clock.Stamp. settled 1: its books are settled, but nobody could look
+#: whether files of it were left behind.
+BATCHES = """
+CREATE TABLE batches (
+    token INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    begun_at TEXT NOT NULL,
+    books TEXT NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0
+);
+"""
+
 #: Statements that upgrade a ledger to the next version, by the version they start from.
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
@@ -161,11 +177,13 @@ UPGRADES = {
         UNDOES,
         SINCE,
     ),
+    4: (BATCHES,),
 }
 
 TABLES = f"""{DIFFERENCES}{NOTICES}{NOTICES_INDEX}
 {SINCE}
 {CARRIED}{CARRIED_INDEX}{STANDING}{REPLACED}{MADE}{MADE_INDEX}{SHELVES}{SHELF_ITEMS}
+{BATCHES}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- One walk over the whole library. The counters are the equation of DESIGN section 4;

@@ -109,8 +109,13 @@ def marked_book(title: str, library_uuid: str) -> BookId | None:
     )
 
 
+def library_mark(library_uuid: str) -> str:
+    """Returns the part of a library's uuid by which its books are known."""
+    return _NOT_PLAIN.sub("", library_uuid)[:8]
+
+
 def _library_mark(library_uuid: str) -> str:
-    return f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-"
+    return f" ~{library_mark(library_uuid)}-"
 
 
 def person(author: Author) -> PersonName:

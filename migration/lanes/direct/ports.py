@@ -68,10 +68,13 @@ class DataDir(Protocol):
         `sources` are as many as the books' files, in their order.
         """
 
-    def place(self, drawn: Sequence[Drawn]) -> Sequence[Placed | Refused]:
+    def place(
+        self, drawn: Sequence[Drawn], moved: Callable[[int], None]
+    ) -> Sequence[Placed | Refused]:
         """Copies files, covers and thumbnails to their places, in the books' order.
 
-        What is refused leaves nothing behind.
+        What is refused leaves nothing behind. `moved` is told how many bytes were
+        copied, now and then and from any thread.
         """
 
     def sync(self) -> None:

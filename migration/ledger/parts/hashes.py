@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.parts.batches import Batches
 from migration.ledger.parts.shelves import Shelves
 from migration.ledger.records import Taken
 from migration.ledger.tables import claims
@@ -39,6 +40,8 @@ class Hashes:
         self._clock = clock
         self._settle = settle
         self._is_alive = is_alive
+        #: Batches of the direct lane claim the files of many books at once.
+        self.batches = Batches(database, owner, clock, is_alive)
         #: Shelves are claimed by name as authors are.
         self.shelves = Shelves(database, owner, clock, settle, is_alive)
 

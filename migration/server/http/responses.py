@@ -30,7 +30,7 @@ LONGEST_WAIT = 900.0
 #: The most bytes of an answer that are read; the longest of the protocol, a page of
 #: ebooks, has some 100 KB.
 LARGEST = 4 * 1024 * 1024
-#: The same for a cover, which some servers keep as it was sent.
+#: The same for files and for a cover, which some servers keep as it was sent.
 LARGEST_PICTURE = 64 * 1024 * 1024
 
 _DENIED, _GONE = "Access denied", "The requested URL was not found on the server"
@@ -141,8 +141,8 @@ def _assessed(route: Route, path: str, raw: RawResponse) -> Response | InvalidRe
 def _yes_or_error(
     route: Route, path: str, raw: RawResponse
 ) -> Response | InvalidResponse:
-    if route.picture:
-        return _picture(raw)
+    if route.picture or route.content:
+        return _bytes(raw, any_type=route.content)
     if raw.kind != "application/json":
         shown = for_log(raw.kind, 60) or "no content type"
         return InvalidResponse(
@@ -161,14 +161,18 @@ def _yes_or_error(
     return InvalidResponse(f"JSON of another kind: {lack}") if lack else response
 
 
-def _picture(raw: RawResponse) -> Response | InvalidResponse:
-    """Returns what is kept of a picture: the SHA-1 of its bytes."""
+def _bytes(raw: RawResponse, *, any_type: bool) -> Response | InvalidResponse:
+    """Returns what is kept of a picture or a file: the SHA-1 of its bytes."""
+    if any_type:
+        return Response(200, {"sha1": _sha1(raw.body)})
     if not raw.kind.startswith("image/") or not raw.body:
         shown = for_log(raw.kind, 60) or "no content type"
         return InvalidResponse(f"{shown} instead of a picture")
-    return Response(
-        200, {"sha1": hashlib.sha1(raw.body, usedforsecurity=False).hexdigest()}
-    )
+    return Response(200, {"sha1": _sha1(raw.body)})
+
+
+def _sha1(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 # -- refusal or trouble ----------------------------------------------------------------

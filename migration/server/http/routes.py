@@ -37,7 +37,7 @@ class Route:
     about what was sent; `refusals` are the statuses by which the server itself refuses;
     `once` means that the request must not be repeated before its fate is known;
     `picture` that a good answer is a picture, of which the body of the `Response` has
-    the `sha1`.
+    the `sha1`; `content` the same of any bytes, which the caller must know beforehand.
     """
 
     method: str
@@ -48,6 +48,7 @@ class Route:
     errors: tuple[str, ...] = ()
     once: bool = False
     picture: bool = False
+    content: bool = False
 
     def ids(self, path: str) -> tuple[int, ...]:
         """Returns the numbers in a path of this route."""
@@ -75,6 +76,7 @@ def _route(
     errors: tuple[str, ...] = (),
     once: bool = False,
     picture: bool = False,
+    content: bool = False,
 ) -> Route:
     pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
     return Route(
@@ -86,6 +88,7 @@ def _route(
         errors,
         once,
         picture,
+        content,
     )
 
 
@@ -100,6 +103,9 @@ ROUTES = (
         "POST", "/api/upload-cover", UPLOADED, "P", 400, 401, 413, errors=_ON_COVERS
     ),
     _route("GET", "/api/uploads-meta/<id>", UPLOAD, "R", 401, 404),
+    _route("GET", "/api/uploads-meta/<id>/cover", PICTURE, "P", 401, 404, content=True),
+    _route("GET", "/api/download/<id>", PICTURE, "P", 401, 404, content=True),
+    _route("GET", "/thumb/<id>", PICTURE, "P", 401, 404, content=True),
     _route("GET", "/api/ebooks/index/<text>", INDEX, "P", 401),
     _route("GET", "/api/ebooks", LIST, "R", 400, 401, 404),
     _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),

@@ -125,7 +125,9 @@ class HttpTransport:
                 headers,
                 body,
                 data,
-                responses.LARGEST_PICTURE if route.picture else responses.LARGEST,
+                responses.LARGEST_PICTURE
+                if route.picture or route.content
+                else responses.LARGEST,
             )
         except (
             requests.RequestException,

@@ -102,6 +102,10 @@ def test_the_table_has_every_request_of_the_worker() -> None:
         "GET /api/bookshelves/1",
         "DELETE /api/bookshelves/1",
         "PATCH /api/bookshelf-items/1",
+        # What only the direct lane asks, of bytes that it knows.
+        "GET /api/uploads-meta/1/cover",
+        "GET /api/download/1",
+        "GET /thumb/1",
         "DELETE /api/bookshelf-items/1",
     }
     assert len(KINDS) * len(ROUTES) >= 60

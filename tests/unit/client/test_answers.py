@@ -119,13 +119,41 @@ def test_a_cover_is_a_picture(raw: Raw, found: bool | None) -> None:
         assert verdict.status == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/download/5", "/api/uploads-meta/5/cover", "/thumb/5"]
+)
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (Raw(200, b"PK", {"content-type": "application/epub+zip"}), True),
+        (Raw(200, b"", {}), True),
+        (own_page(404, GONE), None),
+        (page(404), False),
+        (page(503), False),
+        (Raw(302, b"", {"location": "http://portal/"}), False),
+    ],
+)
+def test_of_a_file_the_sha1_is_kept(path: str, raw: Raw, found: bool | None) -> None:
+    """Whatever its type: the caller knows which bytes it must be."""
+    verdict = assessed("GET", path, raw)
+    if found is False:
+        assert isinstance(verdict, InvalidResponse)
+        return
+    assert isinstance(verdict, Response)
+    if found:
+        sha1 = hashlib.sha1(raw.body, usedforsecurity=False).hexdigest()
+        assert verdict == Response(200, {"sha1": sha1})
+    else:
+        assert verdict.status == 404
+
+
 def test_every_request_of_the_client_is_in_the_tables() -> None:
     """A route without a row would have no gate, and one without a good answer here
     would not be tried."""
     assert {
         (route.method, route.path.pattern)
         for route in responses.ROUTES
-        if not route.picture
+        if not (route.picture or route.content)
     } == {
         (
             responses.route_of(method, path).method,

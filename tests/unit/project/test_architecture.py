@@ -10,7 +10,7 @@ import pytest
 from tests.support.environment import PROJECT
 
 MAKERS = {
-    "Receipt": {"migration/server/client.py"},
+    "Receipt": {"migration/server/client.py", "migration/server/direct/reading.py"},
     "RemoteMatch": {"migration/server/client.py", "migration/server/postgresql.py"},
     "Known": {"migration/ledger/parts/hashes.py"},
     "Evidence": {"migration/evidence.py"},

@@ -1,0 +1,1 @@
+"""The data directory of a MyBookshelf2 server: books, covers, thumbnails."""

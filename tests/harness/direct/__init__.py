@@ -1,0 +1,1 @@
+"""The direct lane in one process, over a small host."""
