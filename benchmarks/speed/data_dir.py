@@ -27,7 +27,7 @@ from benchmarks.table import Table
 from migration.server.data_dir.copying import clone, copy
 from migration.server.data_dir.covers import KEEP_BYTES, Drawing, draw, silence
 from migration.server.direct.batch import NewBook, Placed
-from tests.support.libraries.placekit import Site, chosen
+from tests.support.libraries.placekit import Site, chosen, ignored
 
 BATCH = 250
 THREADS = (1, 2)
@@ -148,7 +148,7 @@ def whole(
             at = time.perf_counter()
             drawn = chosen(directory, books[first : first + BATCH])
             spent["choose"] += (then := time.perf_counter()) - at
-            placed = directory.place(drawn)
+            placed = directory.place(drawn, ignored)
             assert all(isinstance(one, Placed) for one in placed)
             spent["place"] += (at := time.perf_counter()) - then
             directory.sync()

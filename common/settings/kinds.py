@@ -284,6 +284,21 @@ def bandwidth() -> Kind[float]:
     return Kind("a bandwidth such as 512K, 1.5M or 2G", read)
 
 
+_PIXELS = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
+
+
+def pixels() -> Kind[tuple[int, int]]:
+    """Width and height of a picture."""
+
+    def read(given: str) -> tuple[int, int]:
+        match = _PIXELS.fullmatch(given.strip())
+        if match is None:
+            raise ValueError(given)
+        return int(match[1]), int(match[2])
+
+    return Kind("WIDTHxHEIGHT in pixels, such as 320x452", read)
+
+
 def ionice() -> Kind[tuple[str, int] | None]:
     """An I/O scheduling class."""
     return Kind("idle, or best-effort:0 to best-effort:7", parse_ionice)

@@ -63,9 +63,10 @@ class DataDir(Protocol):
         sources: Sequence[SourceId],
         taken: Taken,
     ) -> Sequence[Drawn | Refused]:
-        """Names a free folder for each book and its files in it; writes nothing.
+        """Makes an empty folder for each book, which nobody had, and names its files.
 
-        `sources` are as many as the books' files, in their order.
+        Nothing is written into it; that it was made here is what later makes it safe to
+        remove what is in it. `sources` are as many as the books' files, in their order.
         """
 
     def place(

@@ -10,8 +10,8 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from common.resources import raise_if_exhausted
 from migration.calibre.paths import LATELY_SECONDS
@@ -27,24 +27,41 @@ _SPARSE_BYTES = 64 * 1024
 _ZEROS = memoryview(bytes(BLOCK))
 
 
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
+class _Hash:
+    """A SHA-1 that tells how far it is."""
+
+    def __init__(self, moved: Callable[[int], None]) -> None:
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._moved = moved
+
+    def update(self, data: memoryview) -> None:
+        self._sha1.update(data)
+        self._moved(len(data))
+
+    def hexdigest(self) -> str:
+        return self._sha1.hexdigest()
 
 
-def copy(source: BinaryIO, target: int, *, size: int, mtime_ns: int) -> Digest:
+def copy(
+    source: BinaryIO,
+    target: int,
+    *,
+    size: int,
+    mtime_ns: int,
+    moved: Callable[[int], None] = lambda _count: None,
+) -> Digest:
     """Copies an open file into an empty one; returns the digest of what is there now.
 
-    Raises FileChanged when the source is not, or does not stay, what Calibre's listing
-    saw, EmptyFile, and Unreadable when it cannot be read. Any other OSError is about
-    the target.
+    `moved` is told the bytes as they are hashed. Raises FileChanged when the source is
+    not, or does not stay, what Calibre's listing saw, EmptyFile, and Unreadable when it
+    cannot be read. Any other OSError is about the target.
     """
     before = os.fstat(source.fileno())
     if (before.st_size, before.st_mtime_ns) != (size, mtime_ns):
         raise FileChanged("the file was rewritten after it was listed")
     if size == 0:
         raise EmptyFile("the file is empty")
-    sha1 = hashlib.sha1(usedforsecurity=False)
+    sha1 = _Hash(moved)
     if _rests(before) and clone(source.fileno(), target):
         # The source's pages are in memory already, the clone's are not; they are the
         # same as long as the source is not written to.

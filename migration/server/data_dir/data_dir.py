@@ -40,7 +40,8 @@ class DataDirectory:
         """Raises DataDirUnwritable; `usable.check` says more, and is asked before."""
         covers.silence()
         self._naming = naming
-        self._unsynced: list[Drawn] = []
+        #: Ebooks that are placed but not synced, by their folders.
+        self._unsynced: dict[str, EbookId] = {}
         with ExitStack() as held, translated():
             self._books = opened(places.books, held)
             thumbnails = opened(places.thumbnails, held)
@@ -79,14 +80,17 @@ class DataDirectory:
             chosen.append(Drawn(book, ebook_id, own, folder, locations))
         return chosen
 
-    def place(self, drawn: Sequence[Drawn]) -> Sequence[Placed | Refused]:
+    def place(
+        self, drawn: Sequence[Drawn], moved: Callable[[int], None]
+    ) -> Sequence[Placed | Refused]:
         """Copies files, covers and thumbnails to their places, in the books' order.
 
-        What is refused leaves nothing behind. Raises DataDirUnwritable when the
-        directory takes nothing now, and OutOfResources; then nothing of the batch is
-        left, as far as it can still be removed.
+        What is refused leaves nothing behind. `moved` is told how many bytes of files
+        were copied, from any thread. Raises DataDirUnwritable when the directory takes
+        nothing now, and OutOfResources; then nothing of the batch is left, as far as it
+        can still be removed.
         """
-        jobs = [self._pool.submit(self._placer.place, one) for one in drawn]
+        jobs = [self._pool.submit(self._placer.place, one, moved) for one in drawn]
         try:
             done = [job.result() for job in jobs]
         except BaseException:
@@ -95,7 +99,11 @@ class DataDirectory:
                 with suppress(OSError):
                     self._placer.clear(one.base_dir, one.locations, one.ebook_id)
             raise
-        self._unsynced += [one.drawn for one in done if isinstance(one, Placed)]
+        self._unsynced |= {
+            one.drawn.base_dir: one.drawn.ebook_id
+            for one in done
+            if isinstance(one, Placed)
+        }
         return done
 
     def sync(self) -> None:
@@ -126,6 +134,7 @@ class DataDirectory:
             for one in left:
                 locations = tuple(location for _, _, location in one.files)
                 self._placer.clear(one.base_dir, locations, one.ebook_id)
+                self._unsynced.pop(one.base_dir, None)
 
     def close(self) -> None:
         """Ends its threads."""
@@ -138,12 +147,12 @@ class DataDirectory:
         """Syncs folder by folder, where the system cannot sync all at once."""
         books, thumbnails = self._roots()
         above: set[str] = set()
-        for one in self._unsynced:
-            parts = one.base_dir.split("/")
+        for folder, ebook_id in self._unsynced.items():
+            parts = folder.split("/")
             above.update("/".join(parts[:depth]) for depth in range(len(parts)))
-            with folders.opened(books, one.base_dir) as holding:
+            with folders.opened(books, folder) as holding:
                 sync_folder(holding)
-            sync_file(thumbnails, names.thumbnail_name(one.ebook_id))
+            sync_file(thumbnails, names.thumbnail_name(ebook_id))
         for folder in sorted(above, key=len, reverse=True):
             with folders.opened(books, folder) as holding:
                 os.fsync(holding)

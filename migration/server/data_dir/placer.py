@@ -35,16 +35,17 @@ class Placer:
     open_source: Callable[[bytes], BinaryIO]
     drawing: Drawing
 
-    def place(self, drawn: Drawn) -> Placed | Refused:
+    def place(self, drawn: Drawn, moved: Callable[[int], None]) -> Placed | Refused:
         """Copies a book's files into its folder, and draws its pictures.
 
-        What is refused leaves nothing behind. Raises DataDirUnwritable, and then may
-        leave some of it; OutOfResources likewise.
+        `moved` is told the bytes of its files as they are copied. What is refused leaves
+        nothing behind. Raises DataDirUnwritable, and then may leave some of it;
+        OutOfResources likewise.
         """
         try:
             if why := self._refusal(drawn.book):
                 return Refused(drawn.book.id, why)
-            return self._placed(drawn)
+            return self._placed(drawn, moved)
         except BadCover as error:
             why = f"its cover cannot be drawn: {error}"
         except (Rejected, FileChanged) as error:
@@ -81,10 +82,10 @@ class Placer:
                     return "its cover is only inside its file"
         return ""
 
-    def _placed(self, drawn: Drawn) -> Placed:
+    def _placed(self, drawn: Drawn, moved: Callable[[int], None]) -> Placed:
         with folders.opened(self.books.descriptor, drawn.base_dir) as folder:
             digests = tuple(
-                self._copied(file, folder, location.rpartition("/")[2])
+                self._copied(file, folder, location.rpartition("/")[2], moved)
                 for file, location in zip(
                     drawn.book.files, drawn.locations, strict=True
                 )
@@ -96,27 +97,39 @@ class Placer:
             pictures = draw(held, self.drawing)
             _write(folder, names.COVER_NAME, pictures.cover, self.books.how)
         self._put_thumbnail(drawn.ebook_id, pictures.thumbnail)
+        calibres = _sha1(held)
         return Placed(
             drawn,
             digests,
             f"{drawn.base_dir}/{names.COVER_NAME}",
-            _sha1(pictures.cover),
-            _sha1(held),
+            calibres if pictures.cover is held else _sha1(pictures.cover),
+            calibres,
         )
 
-    def _copied(self, file: NewFile, folder: int, name: str) -> Digest:
+    def _copied(
+        self, file: NewFile, folder: int, name: str, moved: Callable[[int], None]
+    ) -> Digest:
         with self.open_source(file.path) as source:
             target = folders.new_file(folder, name, self.books.how)
             try:
-                return copy(source, target, size=file.size, mtime_ns=file.mtime_ns)
+                return copy(
+                    source,
+                    target,
+                    size=file.size,
+                    mtime_ns=file.mtime_ns,
+                    moved=moved,
+                )
             finally:
                 os.close(target)
 
     def _put_thumbnail(self, ebook_id: int, data: bytes) -> None:
-        # The id is newly drawn: what has its name belongs to an ebook that is no more.
-        name = names.thumbnail_name(ebook_id)
-        folders.remove_file(self.thumbnails.descriptor, name)
-        _write(self.thumbnails.descriptor, name, data, self.thumbnails.how)
+        folder, name = self.thumbnails.descriptor, names.thumbnail_name(ebook_id)
+        try:
+            _write(folder, name, data, self.thumbnails.how)
+        except FileExistsError:
+            # The id is newly drawn: what has its name is of an ebook that is no more.
+            folders.remove_file(folder, name)
+            _write(folder, name, data, self.thumbnails.how)
 
 
 def _write(folder: int, name: str, data: bytes, how: Owning) -> None:

@@ -20,7 +20,14 @@ from migration.server.data_dir import syncing
 from migration.server.data_dir.copying import copy
 from migration.server.data_dir.covers import KEEP_BYTES, Drawing
 from migration.server.direct.batch import Drawn, Placed, Refused
-from tests.support.libraries.placekit import Site, chosen, jpeg, left_of, nobody
+from tests.support.libraries.placekit import (
+    Site,
+    chosen,
+    ignored,
+    jpeg,
+    left_of,
+    nobody,
+)
 
 
 @pytest.fixture
@@ -44,7 +51,9 @@ def test_a_batch_is_where_the_server_would_have_it(site: Site) -> None:
     with site.opened() as directory:
         drawn = chosen(directory, books)
         assert [one.source_ids for one in drawn] == [(1001, 1002), (1003,)]
-        first, second = directory.place(drawn)
+        moved: list[int] = []
+        first, second = directory.place(drawn, moved.append)
+        assert sorted(moved) == [3, 3, 6]
         directory.sync()
         assert isinstance(first, Placed)
         assert isinstance(second, Placed)
@@ -75,7 +84,7 @@ def test_a_cover_may_stay_as_it_is(site: Site) -> None:
     """And nothing but a thumbnail is drawn."""
     cover = jpeg()
     with site.opened(drawing=Drawing(keep_bytes=KEEP_BYTES)) as directory:
-        directory.place(chosen(directory, [site.book(1, cover=cover)]))
+        directory.place(chosen(directory, [site.book(1, cover=cover)]), ignored)
     assert site.below()["books/Doe/Title(en)/cover.jpg"] == cover
 
 
@@ -92,7 +101,9 @@ def test_books_of_one_name_have_folders_of_their_own(site: Site) -> None:
         )
         assert all(isinstance(one, Drawn) for one in drawn)
         folders = {one.base_dir for one in drawn if isinstance(one, Drawn)}
-        placed = directory.place([one for one in drawn if isinstance(one, Drawn)])
+        placed = directory.place(
+            [one for one in drawn if isinstance(one, Drawn)], ignored
+        )
     assert len(folders) == 12
     assert not folders & {"Doe/Title(en)", "Doe/Title(en)(2)"}
     assert all(isinstance(one, Placed) for one in placed)
@@ -104,7 +115,7 @@ def test_two_processes_never_get_one_folder(site: Site) -> None:
     with site.opened() as one, site.opened() as other:
         own = chosen(one, [site.book(1)])
         others = chosen(other, [site.book(2)])
-        one.place(own)
+        one.place(own, ignored)
         other.remove([left_of(drawn) for drawn in others])
     assert site.below() == {"books/Doe/Title(en)/Doe - Title.epub": b"book 1"}
     assert site.folders() == ["Doe", "Doe/Title(en)"]
@@ -129,7 +140,7 @@ def test_what_a_killed_process_left_is_removed(site: Site) -> None:
     ]
     with site.opened() as directory:
         drawn = chosen(directory, books)
-        directory.place(drawn)
+        directory.place(drawn, ignored)
         (site.places.books / drawn[1].locations[0]).unlink()
         (site.places.thumbnails / "1002.jpg").unlink()
         left = [left_of(one) for one in drawn]
@@ -145,7 +156,7 @@ def test_nothing_else_is_removed(site: Site) -> None:
     """What a person put there meanwhile, and its folder, stays."""
     with site.opened() as directory:
         [drawn] = chosen(directory, [site.book(1)])
-        directory.place([drawn])
+        directory.place([drawn], ignored)
         kept = site.places.books / drawn.base_dir / "Doe - Title(1).epub"
         kept.write_bytes(b"a person's")
         directory.remove([left_of(drawn)])
@@ -230,7 +241,7 @@ def test_a_thumbnail_of_an_ebook_that_is_no_more_is_replaced(site: Site) -> None
     (site.places.thumbnails / "1002.jpg").symlink_to(precious)
     with site.opened() as directory:
         books = [site.book(1, cover=jpeg()), site.book(2, cover=jpeg())]
-        placed = directory.place(chosen(directory, books))
+        placed = directory.place(chosen(directory, books), ignored)
     assert all(isinstance(one, Placed) for one in placed)
     below = site.below()
     for name in ("thumbs/1001.jpg", "thumbs/1002.jpg"):
@@ -302,7 +313,7 @@ def test_a_book_that_cannot_be_placed_is_refused_and_leaves_nothing(
     with site.opened() as directory:
         drawn = chosen(directory, books)
         happens(site)
-        refused, placed = directory.place(drawn)
+        refused, placed = directory.place(drawn, ignored)
     assert isinstance(refused, Refused)
     assert why in refused.why
     assert isinstance(placed, Placed)
@@ -327,7 +338,7 @@ def test_a_book_whose_cover_is_only_in_its_file_goes_by_the_api(
         site.book(2, formats={"EPUB": epub(package)}, cover=jpeg(), author="Roe"),
     ]
     with site.opened() as directory:
-        without, having = directory.place(chosen(directory, books))
+        without, having = directory.place(chosen(directory, books), ignored)
     assert isinstance(having, Placed)
     assert goes in (without.why if isinstance(without, Refused) else "")
     assert isinstance(without, Refused) is (goes != "")
@@ -352,12 +363,19 @@ def test_where_the_directory_takes_nothing_nothing_half_is_left(
     """The whole batch is tried again later; the sentence says what to do."""
     copied: list[int] = []
 
-    def full(source: BinaryIO, target: int, *, size: int, mtime_ns: int) -> Digest:
+    def full(
+        source: BinaryIO,
+        target: int,
+        *,
+        size: int,
+        mtime_ns: int,
+        moved: Callable[[int], None],
+    ) -> Digest:
         copied.append(target)
         if len(copied) == 3:
             os.write(target, b"half")
             raise OSError(number, os.strerror(number))
-        return copy(source, target, size=size, mtime_ns=mtime_ns)
+        return copy(source, target, size=size, mtime_ns=mtime_ns, moved=moved)
 
     monkeypatch.setattr(placing, "copy", full)
     books = [
@@ -366,7 +384,7 @@ def test_where_the_directory_takes_nothing_nothing_half_is_left(
     with site.opened() as directory:
         drawn = chosen(directory, books)
         with pytest.raises(error, match=said):
-            directory.place(drawn)
+            directory.place(drawn, ignored)
     assert site.below() == {}
 
 
@@ -384,7 +402,7 @@ def test_without_a_call_for_it_each_file_is_synced(
     monkeypatch.setattr(syncing, "_syncfs", lambda: None)
     monkeypatch.setattr(os, "fsync", noting)
     with site.opened() as directory:
-        directory.place(chosen(directory, [site.book(1, cover=jpeg())]))
+        directory.place(chosen(directory, [site.book(1, cover=jpeg())]), ignored)
         directory.sync()
         assert len(synced) == 7
         directory.sync()
@@ -401,7 +419,7 @@ def test_a_file_system_that_cannot_sync_is_said(
 
     monkeypatch.setattr(syncing, "_syncfs", lambda: fails)
     with site.opened() as directory:
-        directory.place(chosen(directory, [site.book(1)]))
+        directory.place(chosen(directory, [site.book(1)]), ignored)
         with pytest.raises(DataDirUnwritable, match="Input/output error"):
             directory.sync()
 
@@ -418,7 +436,7 @@ def test_what_is_placed_has_the_mode_of_the_directory(
     before = os.umask(mask)
     try:
         with site.opened() as directory:
-            directory.place(chosen(directory, [site.book(1, cover=jpeg())]))
+            directory.place(chosen(directory, [site.book(1, cover=jpeg())]), ignored)
     finally:
         os.umask(before)
     made = [path for path in site.data.rglob("*") if path.is_file()]
@@ -434,7 +452,7 @@ def test_root_gives_everything_to_the_servers_user(site: Site) -> None:
     for place in (site.places.books, site.places.thumbnails, site.places.uploads):
         os.chown(place, 12_345, 23_456)
     with site.opened() as directory:
-        directory.place(chosen(directory, [site.book(1, cover=jpeg())]))
+        directory.place(chosen(directory, [site.book(1, cover=jpeg())]), ignored)
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in site.data.rglob("*")}
     assert owners == {(12_345, 23_456)}
 
@@ -444,7 +462,7 @@ def test_the_library_is_only_read(site: Site) -> None:
     book = site.book(1, cover=jpeg())
     before = {path: path.stat().st_mtime_ns for path in site.library.rglob("*")}
     with site.opened() as directory:
-        directory.place(chosen(directory, [book]))
+        directory.place(chosen(directory, [book]), ignored)
     after = {path: path.stat().st_mtime_ns for path in site.library.rglob("*")}
     assert after == before
     assert Tree(site.library).examine(b"1/1.epub").size == len(b"book 1")

@@ -33,6 +33,10 @@ def nobody(_folders: Collection[str]) -> frozenset[str]:
     return frozenset()
 
 
+def ignored(_count: int) -> None:
+    """Bytes that were moved."""
+
+
 class Site:
     """A library and a data directory below one folder."""
 

@@ -1,7 +1,6 @@
 """How a book's folder and files are named below the books directory."""
 
 import re
-import runpy
 from collections.abc import Iterable
 
 import pytest
@@ -19,7 +18,6 @@ from migration.server.data_dir.names import (
     locations,
     numbered,
 )
-from tests.support.environment import PROJECT
 
 NAMING = Naming()
 DOE, CAPEK = PersonName("Doe", "Jane Mary"), PersonName("Čapek", "Karel")
@@ -111,19 +109,6 @@ def test_the_servers_settings_decide() -> None:
     naming = Naming("Bücher/%(title)s/%(title)s", "%(serie)s/%(serie_index)03d")
     assert book_names(metadata("Ä"), naming) == Names("Bucher/A", "A")
     assert book_names(metadata(series="S", index=7), naming) == Names("S", "007")
-
-
-def test_the_defaults_are_those_of_the_servers_settings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As `settings.py` hands them to MyBookshelf2."""
-    for name in ("BOOKS_FILE_SCHEMA", "BOOKS_FILE_SCHEMA_SERIE"):
-        monkeypatch.delenv(name, raising=False)
-    settings = runpy.run_path(str(PROJECT / "settings.py"))
-    assert (
-        Naming(settings["BOOKS_FILE_SCHEMA"], settings["BOOKS_FILE_SCHEMA_SERIE"])
-        == NAMING
-    )
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ TAKEN: list[tuple[Kind[Any], str, object]] = [
     (kinds.words("", str.upper), " epub, ,pdf,", frozenset({"EPUB", "PDF"})),
     (kinds.duration(100.0), "1m30s", 90.0),
     (kinds.bandwidth(), "1.5M", 1.5 * 1024**2),
+    (kinds.pixels(), " 320X452 ", (320, 452)),
     (kinds.ionice(), "best-effort", ("best-effort", 4)),
 ]
 REFUSED: list[tuple[Kind[Any], str]] = [
@@ -76,6 +77,7 @@ REFUSED: list[tuple[Kind[Any], str]] = [
     *[(kinds.duration(100.0), text) for text in ("101", "2m", "-1", "soon")],
     *[(kinds.bandwidth(), text) for text in ("fast", "-1", "0.5B", "999999999999G")],
     *[(kinds.ionice(), text) for text in ("realtime", "idle:3", "best-effort:8")],
+    *[(kinds.pixels(), text) for text in ("320", "0x452", "320x-1", "x", "320x100000")],
 ]
 
 
@@ -161,6 +163,7 @@ def test_every_default_is_allowed(one: Setting) -> None:
         ),
         (kinds.bandwidth(), "a bandwidth such as 512K, 1.5M or 2G"),
         (kinds.ionice(), "idle, or best-effort:0 to best-effort:7"),
+        (kinds.pixels(), "WIDTHxHEIGHT in pixels, such as 320x452"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
