@@ -111,7 +111,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     stays = " It stays, and migrates what changes in the library." if job.watch else ""
     say(
         console,
-        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it."
+        f"The monitor runs (pid {daemon.pid}) and keeps {_workers(job)} at it."
         f"{stays} Follow it with\n"
         f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
         f"  {hint('status', '--watch', state_dir=job.state_dir)}\n"
@@ -211,7 +211,7 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
             undo.callback(supervisor.stop, supervisor.start(number), number)
     say(
         console,
-        f"{job.workers} workers run without a monitor: one that stops is not started again. "
+        f"Without a monitor: {_workers(job)}, and one that stops is not started again. "
         f"{hint('stop', state_dir=job.state_dir)} ends them.",
     )
     _say_where(job, console)
@@ -233,6 +233,10 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         )
         return daemon.returncode or int(ExitCode.PENDING)
     return int(ExitCode.DIFFERENCE if found.differences else ExitCode.OK)
+
+
+def _workers(job: Job) -> str:
+    return f"{job.workers} worker{'s' if job.workers > 1 else ''}"
 
 
 def _say_where(job: Job, console: Console) -> None:
