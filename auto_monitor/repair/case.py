@@ -33,6 +33,9 @@ from auto_monitor.model import (
     age,
 )
 
+#: The error of a worker whose script claims what nobody has seen, as its progress file
+#: names it (`migration.errors.FalseClaim`).
+FALSE_CLAIM = "FalseClaim"
 #: Attempts in vain that are shown for one question, the newest.
 MOST_TRIED = 5
 #: The most of a stack that an entry keeps, in characters.
@@ -162,14 +165,16 @@ def is_again(
 ) -> bool:
     """Whether this is the trouble that the entry's code fix was made for.
 
-    By its fingerprint; or its range is read over and over: what crashed there was only
-    left out.
+    By its fingerprint; or its range is read over and over, or the worker has ended
+    because of what the script claims about it: what crashed there was only left out.
     """
     if mark and mark == entry.fingerprint:
         return True
     hung_in = entry.case.in_flight.range if entry.case is not None else None
     loops = assessment.cause is Cause.SAME_RANGE_AGAIN and not seen.in_flight.files
-    return loops and hung_in is not None and seen.in_flight.range == hung_in
+    claims = seen.error_class == FALSE_CLAIM
+    there = hung_in is not None and seen.in_flight.range == hung_in
+    return there and (loops or claims)
 
 
 def taken_back(entry: HistoryEntry, why: str) -> HistoryEntry:

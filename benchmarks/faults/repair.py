@@ -190,8 +190,12 @@ def _row(ended: Ended) -> tuple[str, ...]:
 def _summary(ends: Sequence[Ended], *, wrong: bool) -> int:
     """Prints the sums; returns how many runs went wrong."""
     if wrong:
-        kept = sum(ended.kept for ended in ends)
-        print(f"\n{len(ends)} wrong answers, {kept} kept")
+        mends = sum(map(is_repaired, ends))
+        kept = sum(ended.kept for ended in ends) - mends
+        print(
+            f"\n{len(ends)} wrong answers, {kept} kept; {mends} mend the fault all the "
+            "same: everything arrived, was read back, and no file failed"
+        )
         return kept
     repaired = [ended for ended in ends if is_repaired(ended)]
     seconds = [ended.verified for ended in repaired if ended.verified is not None]

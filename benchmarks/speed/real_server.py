@@ -73,6 +73,8 @@ class Trial:
         self.given = given
         self.number = int(time.time()) % 1_000_000 * 1000
         self.picture = cover()
+        #: Numbers are drawn by several threads.
+        self.lock = threading.Lock()
 
     def books(self) -> list[Made]:
         """New books, ten of every writer."""
@@ -170,12 +172,13 @@ class Trial:
                     book = todo.get_nowait()
                 except queue.Empty:
                     return
-                self._one(http, tasks, book)
+                self.one(http, tasks, book)
                 ends.append(time.monotonic())
 
-    def _one(
+    def one(
         self, http: requests.Session, tasks: websocket.WebSocket, book: Made
     ) -> None:
+        """One book, from its upload to its true title."""
         api = f"{self.given.server}/api"
         part = {
             "file": (

@@ -34,6 +34,7 @@ from auto_monitor.repair.case import (
     started,
     taken_back,
 )
+from migration.errors import FalseClaim
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -200,6 +201,8 @@ def test_a_code_fix_that_is_in_place_is_on_probation() -> None:
 SEEN = WorkerSnapshot(3, True, NOW, NOW, in_flight=HAND)
 LOOP = Assessment(3, Health.STUCK, NOW, "", cause=Cause.SAME_RANGE_AGAIN)
 HANGS = replace(LOOP, cause=Cause.NO_PROGRESS)
+ENDED = Assessment(3, Health.STOPPED, NOW, "", crashed=True)
+CLAIMED = replace(SEEN, alive=False, error_class=FalseClaim.__name__)
 SAME = [
     ("the same fingerprint", "f", HANGS, SEEN, True),
     ("another", "g", HANGS, SEEN, False),
@@ -210,6 +213,21 @@ SAME = [
         "g",
         LOOP,
         replace(SEEN, in_flight=InFlight(7, (), (10, 20))),
+        False,
+    ),
+    ("a false claim about its range: left out, too", "g", ENDED, CLAIMED, True),
+    (
+        "a false claim about another range",
+        "g",
+        ENDED,
+        replace(CLAIMED, in_flight=InFlight(7, (), (10, 20))),
+        False,
+    ),
+    (
+        "another error in its range: the next fault",
+        "g",
+        ENDED,
+        replace(CLAIMED, error_class="IndexError"),
         False,
     ),
 ]
