@@ -16,5 +16,10 @@ CDPATH="" cd -- "$(dirname -- "$script")"
 # Completion (deploy/completion.bash) installs nothing.
 [ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
 # -S -P: nothing is loaded before it listens to Ctrl-C; Python itself would answer that with
-# a traceback.
-CALLED_FROM=$called_from exec .venv/bin/python -S -P deploy/begin.py "$@"
+# a traceback. Until it listens a Ctrl-C waits, where `env` can have it wait.
+waiting=
+if env --block-signal=USR2 true 2>/dev/null; then
+    waiting="env --block-signal=INT"
+fi
+# shellcheck disable=SC2086  # words of ours
+CALLED_FROM=$called_from exec $waiting .venv/bin/python -S -P deploy/begin.py "$@"

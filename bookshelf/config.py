@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.arguments import Parser
 from common.settings.command_line import add_options, read_settings
 from common.settings.programs import BookshelfSettings
 from common.settings.setting import settings_of
@@ -29,7 +30,7 @@ class ServerConfig(BookshelfSettings):
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bookshelf",
         description="A small bookshelf server that speaks MyBookshelf2's protocol, "
         "with pages to look at the books.",
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         "status: 0 stopped, 2 wrong usage, 5 data directory not usable.",
         allow_abbrev=False,
     )
+    parser.subcommand = "server"
     add_options(parser, BookshelfSettings)
     return parser
 

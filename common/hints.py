@@ -25,7 +25,11 @@ _called_from = os.environ.get(CALLED_FROM, "")
 #: Commands with a script of their own in the checkout.
 _BUTTONS = {"start": "start.sh", "stop": "stop.sh"}
 #: What they are where the others go through Compose; library and server are in its .env.
-_COMPOSE = {"start": "docker compose up -d", "stop": "docker compose stop"}
+_COMPOSE = {
+    "start": "docker compose up -d",
+    "stop": "docker compose stop",
+    "dashboard": "docker compose up -d dashboard",
+}
 _IN_ENV = frozenset({"--library", "--server"})
 
 

@@ -89,10 +89,11 @@ def _write_report(config: DashboardConfig, folder: Path) -> int:
 
 def _print_link(config: DashboardConfig) -> int:
     record = read_json(config.folder / "server.json")
-    if not isinstance(record, dict):
+    # By its lock: the processes of another container cannot be seen.
+    if not isinstance(record, dict) or lock.holder(config.folder / "lock") is None:
         start = hint("dashboard", state_dir=config.state_dir)
         sys.stderr.write(
-            f"no dashboard was started on {config.state_dir}; {start} starts one\n"
+            f"no dashboard is running on {config.state_dir}; {start} starts one\n"
         )
         return ExitCode.USAGE
     sys.stdout.write(f"{record['url']}/enter?link={Access(config.folder).new_link()}\n")

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
+from common.arguments import Help, Parser, offer_completion
 from common.clock import birth_of
-from common.completion import offer_completion
 from common.errors import StateDirUnclear
 from common.files.json_files import read_json
 from common.hints import hint
@@ -61,15 +61,16 @@ class DashboardConfig:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m dashboard",
         description="Shows a migration as a web page: progress, workers, charts, "
         "what the monitor did, failed files. "
         "Reads the state directory and never writes what belongs to the migration.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
+    parser.subcommand = "dashboard"
     add_options(parser, DashboardSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_FOUND)
     mode = parser.add_mutually_exclusive_group()

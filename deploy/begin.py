@@ -20,6 +20,8 @@ def _leave(_number: int, _frame: object) -> None:
 
 if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
     _signal.signal(_signal.SIGINT, _leave)
+# One that start.sh has had wait comes now.
+_signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGINT})
 
 
 def main() -> int:

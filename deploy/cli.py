@@ -5,6 +5,7 @@ one by which the monitor and `stop` recognise it, and no subcommand pays for the
 of another.
 """
 
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -71,7 +72,10 @@ def main() -> int:
         return 0 if given else 2
     command = command_line(given)
     if command is None:
-        sys.stderr.write(f"{given[0]!r} is not a command\n\n{usage()}")
+        like = difflib.get_close_matches(given[0], SUBCOMMANDS, 1)
+        meant = f"; did you mean {like[0]}?" if like else ""
+        every = hint("--help")
+        sys.stderr.write(f"{given[0]!r} is not a command{meant} ({every} lists them)\n")
         return 2
     return _become(command)
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, interrupts, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
+from deploy.host.display import say
 from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
@@ -66,7 +68,7 @@ def _told(undo: ExitStack) -> int:
     """Starts, and says why not."""
     try:
         console = Console()
-        job, mode = read_job(sys.argv[1:], console, undo)
+        job, mode = read_job(sys.argv[1:], partial(say, console), undo)
         return _run(job, mode, console, undo)
     except Misconfigured as wrong:
         sys.stderr.write(f"{told(wrong)}\n")
@@ -107,16 +109,14 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     if mode is Mode.DEMO:
         return _watch_demo(job, daemon, console)
     stays = " It stays, and migrates what changes in the library." if job.watch else ""
-    console.print(
-        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it."
+    say(
+        console,
+        f"The monitor runs (pid {daemon.pid}) and keeps {_workers(job)} at it."
         f"{stays} Follow it with\n"
         f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
         f"  {hint('status', '--watch', state_dir=job.state_dir)}\n"
         f"and end everything with\n  {hint('stop', state_dir=job.state_dir)}\n"
         f"{hint('start', state_dir=job.state_dir)} goes on then.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
     _say_where(job, console)
     return 0
@@ -139,7 +139,7 @@ def _with_pass(
             return job, (), code
     selected, about = with_selection(job)
     if about:
-        console.print(about, markup=False, highlight=False, soft_wrap=True)
+        say(console, about)
     # The next passes of a monitor that stays are about what is asked for now.
     return job if job.watch else selected, mark, 0
 
@@ -172,7 +172,7 @@ def _leave_traces(job: Job, console: Console) -> None:
     checkout = PROJECT if job.values.checkout_links else None
     texts = job.found.texts()
     for text in state.leave_traces(use, job.workers, texts, checkout):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(console, text)
 
 
 def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
@@ -189,25 +189,18 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
     try:
         link = board.link(job.state_dir, around, any_port=any_port)
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
-        console.print(
-            f"There is no page to watch: {told(error)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"There is no page to watch: {told(error)}")
         return
-    console.print(
+    say(
+        console,
         f"Watch it on\n  {link}\n(works once; for another: "
         f"{hint('link', state_dir=job.state_dir)})",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def _stop_page(state_dir: Path) -> None:
     shown = processes.dashboard(state_dir)
-    processes.stop([shown[0]] if shown else [])
+    processes.stop([shown and shown.process])
 
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
@@ -216,11 +209,10 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     for number in range(1, job.workers + 1):
         with interrupts.held():
             undo.callback(supervisor.stop, supervisor.start(number), number)
-    console.print(
-        f"{job.workers} workers run without a monitor: one that stops is not started again. "
+    say(
+        console,
+        f"Without a monitor: {_workers(job)}, and one that stops is not started again. "
         f"{hint('stop', state_dir=job.state_dir)} ends them.",
-        markup=False,
-        soft_wrap=True,
     )
     _say_where(job, console)
     return 0
@@ -231,7 +223,7 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     try:
         display.watch(job.state_dir, daemon, console)
     except interrupts.Interrupted as asked:
-        console.print("Stopping; the next start goes on from here.")
+        say(console, "Stopping; the next start goes on from here.")
         return asked.status
     found = display.totals_of(job.state_dir)
     display.end(job.state_dir, console)
@@ -243,16 +235,17 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     return int(ExitCode.DIFFERENCE if found.differences else ExitCode.OK)
 
 
+def _workers(job: Job) -> str:
+    return f"{job.workers} worker{'s' if job.workers > 1 else ''}"
+
+
 def _say_where(job: Job, console: Console) -> None:
-    console.print(
-        f"The books can be looked at on {job.server}", markup=False, soft_wrap=True
-    )
+    say(console, f"The books can be looked at on {job.server}")
     if job.login_file is not None:
-        console.print(
+        say(
+            console,
             f"The login is in {job.login_file}; the server runs until "
             f"{hint('stop', state_dir=job.state_dir)}",
-            markup=False,
-            soft_wrap=True,
         )
 
 

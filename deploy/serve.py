@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from common.completion import offer_completion
+from common.arguments import Parser, offer_completion
 from common.errors import told
 from common.hints import hint
 from common.settings.command_line import read_settings
@@ -53,13 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./migrate serve",
         description="Starts the embedded server of a migration, unless it runs, and "
         "says where it listens.",
         epilog="exit status: 0 it runs; 2 wrong usage, or there is none to start",
         allow_abbrev=False,
     )
+    parser.subcommand = "serve"
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_FOUND)
     offer_completion(parser)
     return parser

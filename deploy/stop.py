@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.completion import offer_completion
+from common.arguments import Parser, offer_completion
 from common.errors import StateDirUnclear, told
 from common.hints import hint
 from common.settings.command_line import read_settings
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="./stop.sh",
         description="Stops the monitor, the workers, the dashboard, then the "
         "embedded server, of the migration that "
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "several migrations run.",
         allow_abbrev=False,
     )
+    parser.subcommand = "stop"
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--state-dir",
@@ -108,18 +109,17 @@ def _stop_watching(state_dir: Path, *, monitor_only: bool) -> int:
 
     Returns how many ran.
     """
-    watching = monitor(state_dir)
-    stopped = stop([watching] if watching else [])
+    stopped = stop([monitor(state_dir)])
     if monitor_only:
         return stopped
     stopped += stop(workers(state_dir))
     shown = dashboard(state_dir)
-    return stopped + stop([shown[0]] if shown else [])
+    return stopped + stop([shown and shown.process])
 
 
 def _stop_serving(state_dir: Path) -> int:
     found = server(state_dir / "bookshelf")
-    return stop([found[0]] if found else [])
+    return stop([found and found.process])
 
 
 if __name__ == "__main__":

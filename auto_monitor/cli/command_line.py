@@ -13,7 +13,7 @@ from auto_monitor import config
 from auto_monitor.config import Misconfigured
 from auto_monitor.decide.watching import WatchPolicy
 from auto_monitor.fix_applier import managed_script
-from common.completion import offer_completion
+from common.arguments import Help, Parser, offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, Sources, check, load, sources
 from common.settings.monitor import MonitorSettings, Script
@@ -73,17 +73,18 @@ class Settings:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="monitor.py",
+        usage="%(prog)s [options]",
         description="Watches the workers of a migration: restarts those that are "
         "stuck or stopped, scales their number "
         "with the disk, and ends when the pass is closed. With --watch it stays, and "
         "has another pass run whenever the library has changed.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
-
+    parser.subcommand = "monitor"
     add_options(parser, MonitorSettings, without={"state_dir", "watch"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     parser.add_argument(

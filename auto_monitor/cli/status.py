@@ -29,6 +29,8 @@ from migration.model import Counts, Current, Phase, Progress
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
 
+#: How a monitor ends that has nothing to watch any more, until somebody starts it.
+_DONE = ("completed", "limit reached", "out of time")
 #: The heartbeat counts as stale after this many check intervals plus these seconds,
 #: since one check may take a while.
 STALE_INTERVALS, STALE_SECONDS = 3, 30.0
@@ -236,7 +238,7 @@ def _monitor(
         return MonitorStatus(found is not None, found is None, pid, None, "")
     heartbeat = age(state.heartbeat_at, now).total_seconds()
     late = heartbeat > STALE_INTERVALS * state.check_interval + STALE_SECONDS
-    stale = state.ended != "completed" and (found is None or late)
+    stale = state.ended not in _DONE and (found is None or late)
     return MonitorStatus(
         found is not None, stale, pid, round(heartbeat, 1), state.ended
     )

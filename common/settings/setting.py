@@ -36,11 +36,12 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """The text for --help."""
+        """The text for --help; that of a switch says what it does when it is given."""
         default = f"default: {self.default_text}" if self.default_text else "no default"
-        return f"{self.what} [{default}; environment: {self.variable}]".replace(
-            "%", "%%"
-        )
+        what = self.what
+        if self.option and not self.metavar and what.startswith("1: "):
+            what = what.removeprefix("1: ").partition("; 0: ")[0]
+        return f"{what} [{default}; environment: {self.variable}]".replace("%", "%%")
 
 
 def setting(  # noqa: PLR0913 - each says one thing about a setting, by name

@@ -211,7 +211,7 @@ class Told:
         kinds.text(),
         "",
         container=False,
-        default_text="./start.sh with its options",
+        default_text="./start.sh …",
         what="the command with which people go on, for the page about the end",
     )
 

@@ -5,14 +5,13 @@ A dashboard that cannot be started never stops a migration.
 
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import CodedError
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import begun, end_child
+from deploy.host.children import begun, comes_up, end_child, last_words
 
 #: Seconds within which it must listen.
 START_SECONDS = 20.0
@@ -50,7 +49,7 @@ def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> 
 def runs(state_dir: Path) -> bool:
     """Whether a dashboard is already running."""
     known = processes.dashboard(state_dir)
-    return known is not None and known[0].running() is not None
+    return known is not None and known.process.running() is not None
 
 
 def _start(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> None:
@@ -71,22 +70,16 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [*_COMMAND, "--state-dir", str(state_dir), *options]
     with log.open("wb") as output, begun(command, environment, output) as child:
-        if _listens(state_dir, child):
+        if comes_up(child, START_SECONDS, lambda: _listens(state_dir, child.pid)):
             return None
         late = child.poll() is None
         if late:
             end_child(child)
     if late:
         return f"it did not listen within {START_SECONDS:g} s"
-    said = log.read_text("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else f"it ended with status {child.returncode}"
+    return last_words(log.read_bytes()) or f"it ended with status {child.returncode}"
 
 
-def _listens(state_dir: Path, child: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and child.poll() is None:
-        known = processes.dashboard(state_dir)
-        if known is not None and known[0].pid == child.pid:
-            return True
-        time.sleep(0.05)
-    return False
+def _listens(state_dir: Path, pid: int) -> bool:
+    known = processes.dashboard(state_dir)
+    return known is not None and known.process.pid == pid

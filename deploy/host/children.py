@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,8 @@ from migration.state_files import logs
 
 #: Settings of one server and its login: .env may hold those of another one.
 _OF_A_SERVER = "MBS2_"
+#: Seconds between two looks at a program that comes up.
+LOOK_SECONDS = 0.05
 
 
 class CannotStart(CodedError):
@@ -122,8 +125,23 @@ def begun(
             raise
 
 
+def comes_up(
+    child: "subprocess.Popen[bytes]", seconds: float, is_up: Callable[[], bool]
+) -> bool:
+    """Waits until a program that was just started is up; False when it ends before, or
+    takes longer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if is_up():
+            return True
+        if child.poll() is not None:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
 def last_words(output: bytes) -> str:
-    """Returns the last line of what a worker has said, without its time and level."""
+    """Returns the last line of what a program has said, without its time and level."""
     lines = output.decode("utf-8", "replace").strip().splitlines()
     logged = logs.parse(lines[-1]) if lines else None
     return logged.message if logged else "".join(lines[-1:])

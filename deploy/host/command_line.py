@@ -2,15 +2,16 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
-from common.completion import offer_completion
+from common.arguments import Help, Parser, offer_completion
+from common.clock import utc_now
 from common.settings.command_line import add_options
 from common.settings.load import Sources
 from common.settings.programs import StartSettings
 from common.settings.setting import settings_of
 from deploy.host.contradictions import contradiction
 from deploy.host.job import Mode
+from migration.calibre.contradictory import objection
 
 #: Options that are no settings.
 _FLAGS = (
@@ -27,36 +28,35 @@ _FLAGS = (
 #: Where a monitor may stay.
 WATCHING = (Mode.DAEMON, Mode.FOREGROUND)
 
-
-class _Parser(argparse.ArgumentParser):
-    """One that says what is wrong, without a screen of all its options before."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message} ({self.prog} --help explains the options)\n")
+_EPILOG = (
+    "examples:\n  ./start.sh --demo\n  ./start.sh ~/Calibre\n"
+    "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+    "  ./start.sh --library ~/Calibre --dry-run\n"
+    "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
+    "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
+    "exit status: 0 the monitor runs (--demo, --foreground: everything is "
+    "accounted for); 2 wrong usage, or a "
+    "monitor is running already; 3 the server does not answer or refuses the "
+    "login; 4 the library cannot be read; "
+    "5 the state directory cannot be written; 8 --demo: the audit found a "
+    "difference, or something stands on the server that should not; 130 Ctrl-C"
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = _Parser(
+    parser = Parser(
         prog="./start.sh",
+        usage="%(prog)s [options] [DIR]",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
         "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for. With "
         "--watch it stays, and migrates what changes in the library.",
-        epilog="examples:\n  ./start.sh --demo\n  ./start.sh ~/Calibre\n"
-        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
-        "  ./start.sh --library ~/Calibre --dry-run\n"
-        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
-        "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
-        "exit status: 0 the monitor runs (--demo, --foreground: everything is "
-        "accounted for); 2 wrong usage, or a "
-        "monitor is running already; 3 the server does not answer or refuses the "
-        "login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 8 --demo: the audit found a "
-        "difference, or something stands on the server that should not; 130 Ctrl-C",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG,
+        formatter_class=Help,
         allow_abbrev=False,
     )
+    parser.subcommand = "start"
     _add_library(parser)
     add_options(parser, StartSettings)
     parser.add_argument(
@@ -162,7 +162,10 @@ def refuse(
         )
         if stands
     }
-    if why := contradiction(options, standing):
+    why = contradiction(options, standing) or objection(
+        values, found, utc_now(), deletes=values.delete_removed
+    )
+    if why:
         parser.error(why)
     if values.watch and values.limit and mode_of(given) in WATCHING and not given.demo:
         parser.error("WATCH does not go with MIGRATE_LIMIT: it has no end")

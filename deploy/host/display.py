@@ -17,6 +17,11 @@ from migration.state_files.names import LEDGER_NAME
 LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 
 
+def say(console: Console, text: str) -> None:
+    """Prints a text as it is: nothing in it is markup, and no path is broken in two."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
     """Shows the progress until the monitor ends: live, or as lines."""
     if console.is_terminal:
@@ -30,7 +35,7 @@ def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) 
     while daemon.poll() is None:
         if time.monotonic() - said >= LINE_SECONDS:
             said = time.monotonic()
-            console.print(_line(state_dir), markup=False, highlight=False)
+            say(console, _line(state_dir))
         time.sleep(LOOK_SECONDS)
 
 
@@ -39,7 +44,7 @@ def end(state_dir: Path, console: Console) -> None:
     try:
         found = ending.read(state_dir, utc_now())
     except totals.UNREADABLE as error:
-        console.print(f"How it has ended cannot be read: {error}", markup=False)
+        say(console, f"How it has ended cannot be read: {error}")
         return
     if found is not None:
         end_text.draw(found, console)

@@ -1,8 +1,6 @@
 """Starts the embedded server, or finds the running one."""
 
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +9,13 @@ from pathlib import Path
 from common.hints import hint
 from common.settings.load import READ_FILES
 from deploy.host import processes
-from deploy.host.children import CannotStart, ServerNotStarted, begun
+from deploy.host.children import (
+    CannotStart,
+    ServerNotStarted,
+    begun,
+    comes_up,
+    last_words,
+)
 from migration.state_files import embedded
 
 #: Its port at first, if that is free.
@@ -49,19 +53,19 @@ def embedded_server(
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     asked = port.asked if port else None
-    if known is None or known[0].running() is None:
+    if known is None or known.process.running() is None:
         undo.callback(_stop, data_dir)
-        known = _on_a_port(data_dir, known and known[1], environment, port)
-    elif asked and asked != _port_of(known[1]):
+        known = _on_a_port(data_dir, known and known.url, environment, port)
+    elif asked and asked != _port_of(known.url):
         raise CannotStart(
-            f"the embedded server runs on {known[1]}: "
+            f"the embedded server runs on {known.url}: "
             f"{hint('stop', state_dir=data_dir.parent)} ends it, then start it with "
             f"--embedded-port {asked}"
         )
     login = embedded.login(data_dir)
     # Empty, not left out: who inherits an environment may have another server's in it.
     return (
-        known[1],
+        known.url,
         {**login.settings(), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
         data_dir / "credentials",
     )
@@ -78,7 +82,7 @@ def _port_of(url: str) -> int:
 
 def _on_a_port(
     data_dir: Path, url: str | None, environment: Mapping[str, str], port: Port | None
-) -> tuple[processes.Recorded, str]:
+) -> processes.Served:
     """Starts it on the port that is asked for, or else that of the last time.
 
     If that is taken it gets another one, where somebody is told and the ledger follows.
@@ -104,7 +108,7 @@ def _on_a_port(
         _refuse_to_leave(data_dir, taken)
         embedded.keep_url(data_dir)
     found = _start(data_dir, "0", environment)
-    port.say(f"{taken.capitalize()}: the embedded server listens on {found[1]}.")
+    port.say(f"{taken.capitalize()}: the embedded server listens on {found.url}.")
     return found
 
 
@@ -120,12 +124,12 @@ def _refuse_to_leave(data_dir: Path, why: str) -> None:
 
 def _stop(data_dir: Path) -> None:
     known = processes.server(data_dir)
-    processes.stop([known[0]] if known else [])
+    processes.stop([known and known.process])
 
 
 def _start(
     data_dir: Path, port: str, environment: Mapping[str, str]
-) -> tuple[processes.Recorded, str]:
+) -> processes.Served:
     log = data_dir / "server.log"
     command = [
         sys.executable,
@@ -139,24 +143,18 @@ def _start(
     # The login in .env is that of another server.
     around = {**environment, READ_FILES: "0"}
     with log.open("ab") as output, begun(command, around, output) as child:
-        return _await(data_dir, child, log)
-
-
-def _await(
-    data_dir: Path, child: "subprocess.Popen[bytes]", log: Path
-) -> tuple[processes.Recorded, str]:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+        up = comes_up(child, START_SECONDS, lambda: _listens(data_dir, child.pid))
         known = processes.server(data_dir)
-        if known is not None and known[0].pid == child.pid:
+        if up and known is not None:
             return known
-        if child.poll() is not None:
-            last = log.read_text(errors="replace").strip().splitlines()
+        if child.poll() is None:
             raise ServerNotStarted(
-                "the embedded server did not start: "
-                f"{last[-1] if last else 'no reason given'} (see {log})"
+                f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
             )
-        time.sleep(0.05)
-    raise ServerNotStarted(
-        f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
-    )
+        said = last_words(log.read_bytes()) or "no reason given"
+        raise ServerNotStarted(f"the embedded server did not start: {said} (see {log})")
+
+
+def _listens(data_dir: Path, pid: int) -> bool:
+    known = processes.server(data_dir)
+    return known is not None and known.process.pid == pid

@@ -9,7 +9,7 @@ from auto_monitor.processes import WorkerCommand
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
 from common.settings.programs import Capacity, StartSettings
-from common.settings.selecting import Selecting, selects
+from common.settings.selecting import Selecting
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from deploy import PROJECT
@@ -88,15 +88,11 @@ def contradictory(values: StartSettings) -> str:
 
 def why_not_delete(values: StartSettings) -> str:
     """Returns why nothing may be deleted although it is asked for, or ""."""
-    if not values.delete_removed:
-        return ""
-    if values.watch:
+    if values.delete_removed and values.watch:
         return (
             "--delete-removed does not go with --watch, which never deletes: start once "
             "without --watch"
         )
-    if selects(values):
-        return "--delete-removed is about the whole library: leave out the selection"
     return ""
 
 

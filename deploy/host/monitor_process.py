@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,13 @@ from common.errors import StateUnwritable
 from common.files.system_errors import reason_of
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import CannotStart, begun, end_child
+from deploy.host.children import (
+    CannotStart,
+    begun,
+    comes_up,
+    end_child,
+    last_words,
+)
 from deploy.host.job import Job, environment_of
 
 #: Seconds the monitor is given to come up.
@@ -79,24 +84,18 @@ def start_monitor(
         output.open("wb") as said,
         begun(command, environment_of(job), said) as child,
     ):
-        if _comes_up(job, child):
+        up = comes_up(child, START_SECONDS, lambda: _watches(job.state_dir, child.pid))
+        # 0: it has found nothing to watch.
+        if up or child.poll() == 0:
             return child
     end_child(child)
-    last = output.read_text(errors="replace").strip().splitlines()
-    raise CannotStart(
-        f"the monitor did not start: {last[-1] if last else 'it said nothing'}"
-    )
+    last = last_words(output.read_bytes()) or "it said nothing"
+    raise CannotStart(f"the monitor did not start: {last}")
 
 
-def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
-    """Whether the monitor is watching, or has found nothing to watch."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and child.poll() is None:
-        watching = processes.monitor(job.state_dir)
-        if watching is not None and watching.pid == child.pid:
-            return True
-        time.sleep(0.05)
-    return child.poll() == 0
+def _watches(state_dir: Path, pid: int) -> bool:
+    watching = processes.monitor(state_dir)
+    return watching is not None and watching.pid == pid
 
 
 def running_workers(state_dir: Path) -> list[processes.Recorded]:
@@ -106,8 +105,7 @@ def running_workers(state_dir: Path) -> list[processes.Recorded]:
 
 def _stop_migration(state_dir: Path, others: Sequence[int]) -> None:
     """Ends the monitor, then its workers, but not those that ran before."""
-    watching = processes.monitor(state_dir)
-    processes.stop([watching] if watching else [])
+    processes.stop([processes.monitor(state_dir)])
     processes.stop(
         [worker for worker in running_workers(state_dir) if worker.pid not in others]
     )

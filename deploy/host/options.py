@@ -1,13 +1,11 @@
 """The job that the command line of `./start.sh` describes."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-
-from rich.console import Console
 
 from auto_monitor.config import require_llm_key
 from common.settings.load import Sources
@@ -38,6 +36,7 @@ from deploy.host.job import (
 )
 from migration.state_dirs.resolve import Chosen
 
+Say = Callable[[str], None]
 DEMO = PROJECT / "demo"
 _OF_THE_DEMO = (
     "--demo keeps everything there: let its owner run it, or use a copy of this folder "
@@ -45,9 +44,7 @@ _OF_THE_DEMO = (
 )
 
 
-def read_job(
-    argv: Sequence[str], console: Console, undo: ExitStack
-) -> tuple[Job, Mode]:
+def read_job(argv: Sequence[str], say: Say, undo: ExitStack) -> tuple[Job, Mode]:
     """Returns the job, whose server is running, and how to run it.
 
     Exits with 2 on wrong usage. Raises CannotStart, Fatal or OSError.
@@ -61,7 +58,7 @@ def read_job(
     if why := contradictory(values):
         parser.error(why)
     if given.demo:
-        demo = _demo(given, values, found, console, undo)
+        demo = _demo(given, values, found, say, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
         refuse_unset_service()
@@ -72,7 +69,7 @@ def read_job(
     library = checked_library(
         values.library.resolve(), waits=watch and state.is_known(values)
     )
-    chosen, server = _where(given, values, library, found, console, undo)
+    chosen, server = _where(given, values, library, found, say, undo)
     numbers = workers_of(values, found)
     job = Job(
         library,
@@ -95,21 +92,25 @@ def read_job(
     return job, mode
 
 
+def _say_aside(text: str) -> None:
+    """What goes beside the plan, which may be for a program."""
+    sys.stderr.write(f"{text}\n")
+
+
 def _where(
     given: argparse.Namespace,
     values: StartSettings,
     library: Path,
     found: Sources,
-    console: Console,
+    say: Say,
     undo: ExitStack,
 ) -> "tuple[Chosen, _ChosenServer]":
     """Returns state directory and server; for a dry run nothing is made or started."""
     if given.dry_run:
-        aside = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-        chosen = state.choose(values, library, found.texts(), PROJECT, aside.print)
+        chosen = state.choose(values, library, found.texts(), PROJECT, _say_aside)
         return chosen, _ChosenServer(values.server or "", {}, None)
-    chosen = _state_dir(values, library, found, console, rebind=given.rebind)
-    return chosen, _server(values, chosen, found, console, undo)
+    chosen = _state_dir(values, library, found, say, rebind=given.rebind)
+    return chosen, _server(values, chosen, found, say, undo)
 
 
 class _ChosenServer(NamedTuple):
@@ -126,7 +127,7 @@ def _demo(
     given: argparse.Namespace,
     values: StartSettings,
     found: Sources,
-    console: Console,
+    say: Say,
     undo: ExitStack,
 ) -> Job:
     """Returns the job of the shipped library with its own server, in demo/state/."""
@@ -134,7 +135,7 @@ def _demo(
     if not given.dry_run:
         state.prepare(DEMO / "state", PROJECT, _OF_THE_DEMO)
         around = environment_for(found, Capacity)
-        server = _embedded(DEMO / "state", around, values, console, undo)
+        server = _embedded(DEMO / "state", around, values, say, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
     values, unselected = without_selection(values, found)
     return Job(
@@ -163,11 +164,10 @@ def _state_dir(
     values: StartSettings,
     library: Path,
     found: Sources,
-    console: Console,
+    say: Say,
     *,
     rebind: bool,
 ) -> Chosen:
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     chosen = state.choose(values, library, found.texts(), PROJECT, say, rebind=rebind)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
@@ -179,7 +179,7 @@ def _server(
     values: StartSettings,
     chosen: Chosen,
     found: Sources,
-    console: Console,
+    say: Say,
     undo: ExitStack,
 ) -> _ChosenServer:
     """Returns the named server, or else starts an embedded one."""
@@ -188,18 +188,17 @@ def _server(
         url = (chosen.place and chosen.place.server_url) or values.server
         return _ChosenServer(url, found.handed_on(User, Engine, Database), None)
     around = environment_for(found, Capacity) | found.handed_on(User)
-    return _embedded(chosen.state_dir, around, values, console, undo)
+    return _embedded(chosen.state_dir, around, values, say, undo)
 
 
 def _embedded(
     state_dir: Path,
     around: Mapping[str, str],
     values: StartSettings,
-    console: Console,
+    say: Say,
     undo: ExitStack,
 ) -> _ChosenServer:
     """Starts the embedded server, on another port than before if it has to be."""
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     port = Port(values.embedded_port, say)
     data_dir = state_dir / "bookshelf"
     return _ChosenServer(

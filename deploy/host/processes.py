@@ -3,9 +3,11 @@
 import json
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -47,24 +49,27 @@ def monitor(state_dir: Path) -> Recorded | None:
     return Recorded("monitor", identity, "monitor.py") if identity else None
 
 
-def server(data_dir: Path) -> tuple[Recorded, str] | None:
-    """Returns the embedded server of a data directory and its URL.
+class Served(NamedTuple):
+    """A server of ours, as it has recorded itself, and its URL."""
 
-    Returns None if it never ran. As recorded by the server itself.
-    """
-    record = _read(data_dir / "server.json")
-    recorded = _recorded("embedded server", record, "bookshelf")
-    return (recorded, str(record.get("url"))) if recorded else None
+    process: Recorded
+    url: str
 
 
-def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
-    """Returns the dashboard of a state directory and its URL; None if it never ran.
+def server(data_dir: Path) -> Served | None:
+    """Returns the embedded server of a data directory; None if it never ran."""
+    return _served("embedded server", data_dir / "server.json", "bookshelf")
 
-    As recorded by the dashboard itself.
-    """
-    record = _read(state_dir / "dashboard" / "server.json")
-    recorded = _recorded("dashboard", record, "dashboard")
-    return (recorded, str(record.get("url"))) if recorded else None
+
+def dashboard(state_dir: Path) -> Served | None:
+    """Returns the dashboard of a state directory; None if it never ran."""
+    return _served("dashboard", state_dir / "dashboard" / "server.json", "dashboard")
+
+
+def _served(what: str, path: Path, sign: str) -> Served | None:
+    record = _read(path)
+    recorded = _recorded(what, record, sign)
+    return Served(recorded, str(record.get("url"))) if recorded else None
 
 
 def workers(state_dir: Path) -> list[Recorded]:
@@ -97,7 +102,7 @@ def everything(state_dir: Path) -> list[Recorded]:
     return [
         *([watching] if watching else []),
         *workers(state_dir),
-        *(found[0] for found in single if found is not None),
+        *(found.process for found in single if found is not None),
     ]
 
 
@@ -106,12 +111,12 @@ def alive(found: list[Recorded]) -> list[Recorded]:
     return [recorded for recorded in found if recorded.running() is not None]
 
 
-def stop(recorded: list[Recorded]) -> int:
+def stop(recorded: Iterable[Recorded | None]) -> int:
     """Ends those of these processes that run, in parallel; returns how many."""
     threads = [
         threading.Thread(target=_stop, args=(one,))
         for one in recorded
-        if one.running() is not None
+        if one is not None and one.running() is not None
     ]
     for thread in threads:
         thread.start()

@@ -7,6 +7,7 @@ from auto_monitor.repair.upgrade import Place, ReleaseMissing, settle
 from common.clock import utc_now
 from common.files.system_errors import reason_of
 from deploy.host.children import CannotStart
+from deploy.host.display import say
 from deploy.host.job import SCRIPT, Job
 
 
@@ -33,4 +34,4 @@ def place_script(job: Job, console: Console) -> None:
             f"{reason_of(error)}"
         ) from None
     if said:
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        say(console, said)

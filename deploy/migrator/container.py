@@ -11,17 +11,25 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auto_monitor.fix_applier import managed_script
 from common.errors import with_code
 from common.files.json_files import StateUnwritable, write_bytes
+from common.hints import hint
 from common.settings.command_line import add_options
 from common.settings.load import Sources
-from common.settings.programs import ContainerSettings
+from common.settings.programs import ContainerSettings, KeepSettings
 from deploy import PROJECT
-from deploy.migrator.keep import Stop, keep, read_or_stay, refuse
+from deploy.migrator.keep import (
+    NO_RESTARTS,
+    Stop,
+    keep,
+    read_or_stay,
+    refuse,
+    say,
+)
 from deploy.migrator.reading import why_unreadable
 from deploy.needed import without
 from migration.errors import ExitCode, LibraryUnreadable
@@ -53,16 +61,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sentence = with_code(question, error.code)
         return refuse(sentence, ExitCode.STATE, values, stop)
-    return keep(
-        start,
-        {
-            **os.environ,
-            "STATE_DIR": str(state_dir),
-            "WORKER_SCRIPT": str(managed_script(state_dir)),
-        },
-        values,
-        stop,
-    )
+    environment = {
+        **os.environ,
+        "STATE_DIR": str(state_dir),
+        "WORKER_SCRIPT": str(managed_script(state_dir)),
+    }
+    return migrate(start, environment, values, stop)
+
+
+def migrate(
+    start: Sequence[str],
+    environment: Mapping[str, str],
+    values: KeepSettings,
+    stop: Stop,
+) -> int:
+    """Returns the migration's status; says how it goes on after a stop or a reboot."""
+    if values.restart_policy == NO_RESTARTS:
+        say(
+            f"After a reboot of this machine {hint('start')} goes on; with "
+            "MIGRATOR_RESTART=on-failure in .env Docker does so by itself"
+        )
+    status = keep(start, environment, values, stop)
+    if status > 128:
+        say(f"Stopped before its end; {hint('start')} goes on")
+    return status
 
 
 def _why_not(values: ContainerSettings, found: Sources) -> tuple[str, int] | None:

@@ -121,7 +121,7 @@ def keep(
                 return 128 + stop.numbers[0] if stop.asked and status == 0 else status
             case Next.HOLD:
                 return hold(status, values.restart_policy, stop)
-        _say(
+        say(
             f"It ended with status {status} and is started again in "
             f"{values.restart_seconds:g} s"
         )
@@ -147,7 +147,7 @@ def read_or_stay(
 
 def refuse(sentence: str, status: int, values: KeepSettings, stop: Stop) -> int:
     """Says why nothing is started; returns the exit status."""
-    _say(sentence)
+    say(sentence)
     if after(status, values.restart_policy, asked=False) is Next.HOLD:
         return hold(status, values.restart_policy, stop)
     return status
@@ -155,7 +155,7 @@ def refuse(sentence: str, status: int, values: KeepSettings, stop: Stop) -> int:
 
 def hold(status: int, policy: str, stop: Stop) -> int:
     """Stays until the container is stopped; returns the status."""
-    _say(
+    say(
         f"Status {status}: another start would end the same way. Nothing is running; this "
         f"container only stays because Docker would start it again ({policy}). When the "
         "reason is mended: docker compose up -d --force-recreate"
@@ -164,6 +164,7 @@ def hold(status: int, policy: str, stop: Stop) -> int:
     return status
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """To the container's log."""
     sys.stderr.write(f"{sentence}\n")
     sys.stderr.flush()

@@ -21,11 +21,11 @@ from migration.calibre.selection import (
     Selection,
     Where,
     folded,
+    key,
     matches,
     where,
 )
 from migration.calibre.values import Rows, text_of
-from migration.metadata.ebook_metadata import language_tags
 from migration.model import BookId
 
 #: Names read at a time.
@@ -271,11 +271,11 @@ class SelectedBooks:
         if one.by in TIMES:
             there = TIMES[one.by] in self._columns.get("books", frozenset())
             return [], [] if there else [one.values[0]]
-        wanted = {value: _key(one.by, value) for value in one.values}
+        wanted = {value: key(one.by, value) for value in one.values}
         left, ids = set(wanted), []
         for number, name in self._names(one.by):
-            has = _key(one.by, name)
-            of = [value for value, key in wanted.items() if matches(one.by, key, has)]
+            has = key(one.by, name)
+            of = [value for value, its in wanted.items() if matches(one.by, its, has)]
             if of:
                 ids.append(number)
                 left.difference_update(of)
@@ -323,13 +323,6 @@ class SelectedBooks:
         if not best and by in (By.FORMAT, By.LANGUAGE):
             return tuple(sorted({name for _id, name in self._names(by)})[:10])
         return tuple(name for _ratio, name in best)
-
-
-def _key(by: By, name: str) -> str:
-    """Returns by what names of a kind are compared."""
-    if by is By.LANGUAGE:
-        return next(iter(language_tags(name)), folded(name))
-    return name.upper() if by is By.FORMAT else folded(name)
 
 
 def told(found: Sequence[NotFound]) -> str:

@@ -15,6 +15,7 @@ from common.json_value import Json
 from common.sanitize import for_log
 from common.settings import kinds
 from common.settings.selecting import Selecting, id_span, since
+from migration.metadata.ebook_metadata import language_tags
 
 
 class By(StrEnum):
@@ -59,10 +60,19 @@ class Condition:
         """The option's name without its dashes."""
         return f"not-{self.by}" if self.excluded else str(self.by)
 
-    def __str__(self) -> str:
+    @property
+    def variable(self) -> str:
+        """The name of the setting."""
+        return f"SELECT_{self.option.replace('-', '_').upper()}"
+
+    @property
+    def shown(self) -> str:
+        """Its values, for people."""
         between = "," if self.by is By.IDS else " or "
-        shown = between.join(for_log(value, 80) for value in self.values)
-        return f"{self.option.replace('-', ' ')} {shown}"
+        return between.join(for_log(value, 80) for value in self.values)
+
+    def __str__(self) -> str:
+        return f"{self.option.replace('-', ' ')} {self.shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +109,7 @@ class Selection:
 
     def variables(self) -> dict[str, str]:
         """Returns the settings that ask for it, by variable."""
-        return {
-            f"SELECT_{one.option.replace('-', '_').upper()}": kinds.joined(one.values)
-            for one in self.conditions
-        }
+        return {one.variable: kinds.joined(one.values) for one in self.conditions}
 
 
 EVERYTHING = Selection()
@@ -170,8 +177,15 @@ def folded(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
+def key(by: By, name: str) -> str:
+    """Returns by what names of a kind are compared."""
+    if by is By.LANGUAGE:
+        return next(iter(language_tags(name)), folded(name))
+    return name.upper() if by is By.FORMAT else folded(name)
+
+
 def matches(by: By, wanted: str, name: str) -> bool:
-    """Whether a tag, an author or a series is the one that is wanted; both are folded.
+    """Whether a name is the one that is wanted; both are keys.
 
     A tag is also matched by what is above it (Fiction: Fiction.Fantasy too).
     """

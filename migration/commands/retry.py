@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from common.arguments import Parser
 from common.errors import told
 from common.hints import hint
 from common.settings.command_line import read_settings
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m migration.commands.retry",
         description="Makes failed files pending again. The open pass, or else the next "
         "one, retries them.",
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         "9 it is damaged",
         allow_abbrev=False,
     )
+    parser.subcommand = "reopen"
     parser.add_argument(
         "files",
         nargs="*",

@@ -8,18 +8,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from common.completion import offer_completion
+from common.arguments import Help, Parser, offer_completion
 from common.errors import told
-from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
-from common.settings.selecting import selects
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
-from migration.errors import Fatal, MigrationError, NoPassword
+from migration.calibre.contradictory import objection
+from migration.errors import ExitCode, Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
 from migration.worker import begun
 from migration.worker.begun import Begun
@@ -110,20 +110,18 @@ _NOT_WITH_UNDO = (
 )
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """A formatter that keeps the examples as they are written."""
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; values of settings stay text, which the loader parses."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bulk_migrate_calibre.py",
+        usage="%(prog)s [options] [LIBRARY]",
         description="Moves every file of a Calibre library to a MyBookshelf2 server, "
         "once. The library is only read.",
         epilog=EPILOG,
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
     )
+    parser.subcommand = "worker"
     add_options(parser, WorkerSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     _add_modes(parser)
@@ -224,11 +222,11 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     if given.undo is not None and any(vars(given)[mode] for mode in _NOT_WITH_UNDO):
         parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
-    if values.delete_removed and selects(values):
-        parser.error(
-            "--delete-removed is about the whole library: leave out the selection"
-        )
-    if why := values.lane_refusal:
+    deletes = values.delete_removed
+    if why := (
+        objection(values, found, datetime.now(UTC), deletes=deletes)
+        or values.lane_refusal
+    ):
         parser.error(why)
     where = _where(given, values, found, argv, project)
     # A map is made from the ledger alone.

@@ -12,9 +12,10 @@ import requests
 
 from common.settings.reference import PROGRAMS
 from common.settings.setting import settings_of
+from migration.confinement import kernel
 from tests.support.environment import PASSWORD, PROJECT
 from tests.support.libraries.librarykit import Library, epubs
-from tests.support.machine import bootedkit
+from tests.support.machine import bootedkit, probes
 from tests.support.machine.dockerkit import (
     BASE_IMAGE,
     Docker,
@@ -139,6 +140,31 @@ def test_a_complete_migration_in_containers(
         or "MBS2_DB" in name
         or "POSTGRES" in name
     }
+
+
+@pytest.mark.parametrize("user", ["1000:1000", "0:0"])
+def test_what_a_changed_script_reaches_in_a_container(stack: Stack, user: str) -> None:
+    """As on a plain host, as the migrator's user and as root: needs no privilege. Where
+    the engine's profile forbids Landlock it does not run at all."""
+    done = stack.compose(
+        "run",
+        "--rm",
+        "--no-deps",
+        "-T",
+        *("--user", user, "--env", "PYTHONPATH=/app"),
+        *("--volume", f"{probes.__file__}:/probes.py:ro"),
+        "migrator",
+        *("python", "/probes.py", "/tmp/probed"),
+        check=False,
+    )
+    if kernel.CannotConfine.code in done.stderr:
+        pytest.skip("this engine or kernel gives no Landlock")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    tiers = {name: found["tiers"][name] for name in ("files", "programs", "network")}
+    assert tiers == {"files": "", "programs": "", "network": ""}
+    # An image has no history.
+    probes.check(found["said"], absent=[".git"])
 
 
 def test_an_image_is_built_once_and_says_what_it_is(

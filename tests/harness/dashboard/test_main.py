@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from common.hints import hint
+from common.state_dir import option
 from dashboard.__main__ import main
 from dashboard.config import LOOPBACK, read_config
 from tests.support.migration.statekit import State, under_way
@@ -93,9 +95,17 @@ def test_where_the_page_is_published(
 
 
 def test_a_link_needs_a_dashboard(state: State) -> None:
-    """That was started."""
-    code, said = run(state, "--link")
-    assert (code, said.startswith("no dashboard was started on ")) == (2, True)
+    """That runs: not one that was never started, and not one that was stopped."""
+    record = state.folder / "dashboard" / "server.json"
+    refused = (
+        f"no dashboard is running on {state.folder}; {hint('dashboard')} "
+        f"{option(state.folder)} starts one\n"
+    )
+    assert run(state, "--link") == (2, refused)
+    given = ["--state-dir", str(state.folder), "--port", "0"]
+    assert serve(main, given, Asked(record, lambda: None))[0] == 0
+    assert record.exists()
+    assert run(state, "--link") == (2, refused)
 
 
 def test_a_report_is_written(state: State, tmp_path: Path) -> None:

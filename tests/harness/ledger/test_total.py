@@ -149,7 +149,8 @@ def test_wrong_usage_of_retry(
     with pytest.raises(SystemExit) as ended:
         retry.main(["--state-dir", str(tmp_path), *arguments])
     assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("reopen --help explains the options)")
 
 
 def test_retry_without_a_ledger_makes_none(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from auto_monitor.cli import commands
 from auto_monitor.cli.command_line import asked_of_workers
 from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.cli.daemon import MonitorLock
+from auto_monitor.decide.ending import Ended
 from common.exit_status import ExitCode
 from common.state_dir import option
 from migration.model import Phase
@@ -55,6 +56,24 @@ def test_the_status_says_that_nobody_watches(state: State) -> None:
     assert value["totals"]["counts"]["uploaded"] == 500
     # 450 files are left: 400 that nobody has found yet, 50 that are pending.
     assert value["eta_seconds"] == pytest.approx(450 / (3 * 210.5 + 6) * 60, abs=1)
+
+
+#: The last word of a monitor, and the status of `--status`.
+LAST_WORDS = {
+    Ended.NOT: 2,
+    Ended.STOPPED: 2,
+    Ended.HOPELESS: 2,
+    Ended.DONE: 0,
+    Ended.LIMIT: 0,
+    Ended.TIME_IS_UP: 0,
+}
+
+
+@pytest.mark.parametrize("word", list(Ended))
+def test_a_monitor_that_was_to_end_is_not_missed(state: State, word: Ended) -> None:
+    """Whoever gave it a limit has what they asked for."""
+    state.monitor(3, ended=word)
+    assert run(state, "--status")[0] == LAST_WORDS[word]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,10 @@ case "$*" in
         echo "command = python3 -m venv $(pwd -P)/.venv" >.venv/pyvenv.cfg
         echo made >>made ;;
     "-m pip"*) echo "$*" >>installed; printf '%s\n' "${PIP_SAYS:-}"; ${PIP_DOES:-true} ;;
-    *) echo "CALLED_FROM=$CALLED_FROM $*" ;;
+    *) echo "CALLED_FROM=$CALLED_FROM $*"
+       if [ -n "${SHOW_MASK:-}" ]; then
+           while read -r line; do case $line in SigBlk*) echo "$line" ;; esac; done </proc/$$/status
+       fi ;;
 esac
 """
 SYSTEMS = {
@@ -350,3 +353,46 @@ def test_ctrl_c_while_the_program_is_loaded() -> None:
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1]
     assert (process.returncode, said) == (130, "Stopped; nothing was started\n")
+
+
+def test_ctrl_c_before_the_program_listens() -> None:
+    """It has waited, and comes as soon as it is listened to."""
+    early = (
+        "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}); "
+        "os.kill(os.getpid(), signal.SIGINT); import deploy.begin; print('it goes on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", early],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        130,
+        "",
+        "Stopped; nothing was started\n",
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("waits", [True, False])
+def test_ctrl_c_waits_where_env_can_have_it_wait(
+    checkout: Checkout, waits: bool
+) -> None:
+    """Not on macOS, whose `env` has no such option: there it starts without."""
+    if waits:
+        (checkout.tools / "env").symlink_to(str(shutil.which("env")))
+        (checkout.tools / "true").symlink_to(str(shutil.which("true")))
+    else:
+        program(checkout.tools / "env", "exit 125\n")
+    done = checkout.press(SHOW_MASK="1")
+    (mask,) = [
+        int(line.split()[1], 16)
+        for line in done.stdout.splitlines()
+        if line.startswith("SigBlk")
+    ]
+    blocked = mask >> (signal.SIGINT - 1) & 1
+    assert (done.returncode, blocked) == (0, int(waits)), done.stderr

@@ -15,6 +15,7 @@ import pytest
 from auto_monitor import config
 from auto_monitor.decide.detection import FOR_GOOD
 from auto_monitor.observe.disk import LOOK_SECONDS
+from common.exit_status import ExitCode
 from common.sd_notify import SETTINGS_FILE
 from tests.support.environment import PROJECT, clean_environment, end, needs
 from tests.support.machine.servicekit import Manager
@@ -114,10 +115,11 @@ def test_little_is_exposed(installed: Path, unit: str) -> None:
 
 @pytest.mark.parametrize("unit", [MONITOR, WATCH])
 def test_the_monitor_is_not_restarted_where_that_cannot_help(unit: str) -> None:
-    """By the statuses that the monitor itself takes as final."""
+    """By the statuses that the monitor itself takes as final, and the one of a time
+    limit, which a restart would begin anew."""
     assert {
         int(word) for word in setting(unit, "RestartPreventExitStatus").split()
-    } == FOR_GOOD
+    } == FOR_GOOD | {ExitCode.PENDING}
     assert setting(unit, "Restart") == "on-failure"
 
 

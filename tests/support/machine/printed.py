@@ -1,8 +1,11 @@
 """Every command that the documents print in a block of its own, and how it is tried."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 from tests.support.environment import PROJECT
 
@@ -132,3 +135,13 @@ def why_not(command: str) -> str:
     return next(
         (why for sign, why in NOT_TRIED.items() if command.startswith(sign)), ""
     )
+
+
+def in_running_text() -> Iterator[tuple[str, str]]:
+    """Every piece of code in running text and tables, with its document."""
+    parser = MarkdownIt("commonmark").enable("table")
+    for name in DOCUMENTS:
+        for token in parser.parse((PROJECT / name).read_text("utf-8")):
+            for piece in token.children or ():
+                if piece.type == "code_inline":
+                    yield piece.content, name

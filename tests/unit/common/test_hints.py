@@ -57,6 +57,8 @@ def test_installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Compose starts and stops what is in containers; its .env says what, and where.
     state_dir = Path("/state")
     assert hint("stop", state_dir=state_dir) == "docker compose stop"
+    page = hint("dashboard", state_dir=state_dir)
+    assert page == "docker compose up -d dashboard"
     words = ["--library", "/library", "--server", "http://bookshelf:6006"]
     assert hint("start", *words, state_dir=state_dir) == "docker compose up -d"
     assert hint("start", *words, "--prefer", "calibre") == (

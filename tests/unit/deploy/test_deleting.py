@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from common.clock import utc_now
+from common.settings.load import Sources
 from common.settings.programs import StartSettings
 from common.settings.setting import settings_of
 from deploy.host.job import why_not_delete
+from migration.calibre.contradictory import objection
 
 PLAIN = StartSettings(**{one.field: one.default for one in settings_of(StartSettings)})
 
@@ -24,6 +27,10 @@ PLAIN = StartSettings(**{one.field: one.default for one in settings_of(StartSett
     ],
 )
 def test_what_does_not_go_together(changes: dict[str, object], says: str) -> None:
-    why = why_not_delete(replace(PLAIN, **changes))  # type: ignore[arg-type]
+    values = replace(PLAIN, **changes)  # type: ignore[arg-type]
+    # In this order.
+    why = objection(
+        values, Sources(), utc_now(), deletes=values.delete_removed
+    ) or why_not_delete(values)
     assert says in why
     assert bool(why) is bool(says)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.settings.programs import KeepSettings
+from deploy.migrator.container import migrate
 from deploy.migrator.keep import Next, Stop, after, keep, refuse
 from deploy.migrator.reading import Owner, sentence, why_unreadable
 
@@ -79,6 +80,39 @@ def test_stopped_between_two_starts() -> None:
     """Nothing is started any more."""
     stop = Told(3, 3, stopped_in_wait=1)
     assert (kept(stop), stop.runs) == (143, 1)
+
+
+#: Docker's policy, the statuses of the program, in which wait the container is stopped;
+#: what is said about a reboot, and about a stop.
+GOES_ON = [
+    ("no", (0,), 0, True, False),
+    ("no", (4,), 0, True, False),
+    ("no", (3,), 1, True, True),
+    ("on-failure", (0,), 0, False, False),
+    ("on-failure", (3,), 1, False, True),
+    ("on-failure", (4,), 1, False, False),
+]
+
+
+@pytest.mark.parametrize(("policy", "statuses", "wait", "reboot", "stop"), GOES_ON)
+def test_how_it_goes_on_is_said(
+    policy: str,
+    statuses: tuple[int, ...],
+    wait: int,
+    reboot: bool,
+    stop: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Docker starts no migration after a reboot unless it is told to, once: a command to
+    paste."""
+    monkeypatch.setenv("MIGRATE_COMMAND", "docker compose run --rm migrator m")
+    told = Told(*statuses, stopped_in_wait=wait)
+    values = KeepSettings(restart_policy=policy, restart_seconds=7.0)
+    migrate(["program"], {"A": "b"}, values, told)
+    said = capsys.readouterr().err
+    assert ("After a reboot of this machine docker compose up -d" in said) is reboot
+    assert ("Stopped before its end; docker compose up -d goes on" in said) is stop
 
 
 def test_a_refusal_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
