@@ -28,6 +28,8 @@ class Shelf:
     #: One picture is drawn at a time: viewing a page of new books must not take all
     #: threads and memory.
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: So many batches of books at a time are drawn and placed.
+    importing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     #: Set in tests only.
     trouble: Trouble | None = None
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from bookshelf.api import bookshelves, ebooks
+from bookshelf.api import bookshelves, ebooks, imports
 from bookshelf.access import tokens, users
 from bookshelf.storage import housekeeping
+from bookshelf.storage import imports as imported
 from bookshelf.api import login
 from bookshelf.http import middleware
 from bookshelf.web import pages, shelf_pages
@@ -38,13 +39,16 @@ def make_application(config: ServerConfig) -> web.Application:
     ended = database.write_now(lambda db: _first_look(db, config))
     files = FileStore(config.data_dir)
     housekeeping.sweep_uploads(files)
+    database.write_now(lambda db: imported.sweep(db, files))
     database.look(lambda db: housekeeping.sweep_books(db, files, new=database.new))
     trouble = Trouble(config.trouble) if config.trouble is not None else None
     # Trouble comes last, so that what it raises is reported like everything else.
     middlewares = [middleware.answers, *([trouble.middleware] if trouble else [])]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
-    # Says that PUT /api/ebooks/<id>/calibre is there.
-    more = {} if config.protocol_only else {"calibre_fields": True}
+    # Says that PUT /api/ebooks/<id>/calibre and POST /api/calibre/books are there.
+    more = (
+        {} if config.protocol_only else {"calibre_fields": True, "calibre_books": True}
+    )
     made = Tokens(config.data_dir, ended, more)
     app[SHELF] = Shelf(config, database, files, made, trouble=trouble)
     app[ENGINE] = Engine(config.task_slots)
@@ -98,6 +102,11 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         web.get(f"/api/ebooks/{number}/cover", ebooks.cover),
         web.get(f"/api/ebooks/{number}/calibre", ebooks.calibre_fields),
         web.put(f"/api/ebooks/{number}/calibre", ebooks.set_calibre_fields),
+        web.post("/api/calibre/books", imports.import_books),
+        web.get(
+            rf"/api/calibre/books/{{library:[0-9a-f]{{8}}}}/{number}",
+            imports.imported_book,
+        ),
         web.delete(f"/api/sources/{number}", ebooks.delete_source),
         web.get(f"/api/download/{number}", ebooks.download),
         web.get("/api/search/{text}", ebooks.search),

@@ -36,6 +36,8 @@ def main() -> int:
     folder.mkdir(parents=True)
     login = {"MBS2_USERNAME": "trial", "MBS2_PASSWORD": secrets.token_urlsafe(16)}
     environment = {**os.environ, **login, "PYTHONPATH": str(DEMO.parent)}
+    # What is tried is how the script sends each book.
+    environment["MIGRATE_LANE"] = "api"
     server = subprocess.Popen(
         [
             sys.executable,

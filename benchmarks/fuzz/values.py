@@ -81,6 +81,8 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
             "sort": "T, A",
         },
     ),
+    ("POST", "/api/calibre/books", None),
+    ("GET", "/api/calibre/books/1a2b3c4d/{}", None),
     ("DELETE", "/api/sources/{}", None),
     ("GET", "/api/download/{}", None),
     ("GET", "/api/search/{text}", None),

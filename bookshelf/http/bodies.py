@@ -15,6 +15,8 @@ BODY_BYTES = 64 * 1024
 #: The same for a shelf's item: MyBookshelf2 takes notes of 200,000 characters, each of
 #: which JSON may write with twelve.
 NOTE_BYTES = 4 * 1024 * 1024
+#: The same for a batch of books.
+IMPORT_BYTES = 64 * 1024 * 1024
 #: A sender must transfer this many bytes in this many seconds, or finish its body. A
 #: slow line is much faster; a client that only wants to hold the connection is not.
 STALL_SECONDS, STALL_BYTES = 60.0, 64 * 1024

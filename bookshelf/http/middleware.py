@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bookshelf.application import SHELF
 from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError, json_answer
-from bookshelf.http.bodies import BODY_BYTES, NOTE_BYTES
+from bookshelf.http.bodies import BODY_BYTES, IMPORT_BYTES, NOTE_BYTES
 from bookshelf.storage.file_watch import DatabaseGone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,6 +37,8 @@ _PLAIN = (
 _PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover", "/add", "/items")
 #: Routes that accept large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
+#: The route that accepts a batch of books.
+_IMPORT = "/api/calibre/books"
 #: Routes that accept notes; comments are as long.
 _SHELVES = ("/api/bookshelves/", "/api/bookshelf-items/")
 
@@ -110,6 +112,8 @@ def _longest(request: web.Request) -> int:
     """Returns how many bytes the body of this request may have."""
     if request.method == "POST" and request.path in _UPLOADS:
         return request.app[SHELF].config.max_content_length
+    if request.method == "POST" and request.path == _IMPORT:
+        return IMPORT_BYTES
     long = request.path.startswith(_SHELVES) or request.path.endswith("/calibre")
     return NOTE_BYTES if long else BODY_BYTES
 

@@ -81,7 +81,23 @@ _ORDER = (
     """,
 )
 
-_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES, _CALIBRE_FIELDS, *_ORDER)
+#: Files that came in batches, by where they are from; and what a batch that has not
+#: ended may have put on the disk.
+_IMPORTS = (
+    """
+    CREATE UNIQUE INDEX IF NOT EXISTS imported_source ON source (load_source)
+    WHERE load_source GLOB 'calibre:*'
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS import_batch (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        first INTEGER NOT NULL, last INTEGER NOT NULL,
+        files TEXT NOT NULL
+    )
+    """,
+)
+
+_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES, _CALIBRE_FIELDS, *_ORDER, *_IMPORTS)
 
 #: When an author was made; NULL for those made before this column.
 _AUTHOR_COLUMNS = "PRAGMA table_info(author)"

@@ -186,8 +186,10 @@ def _series(value: object) -> dict[str, Any] | None:
 # -- writing ---------------------------------------------------------------------------
 
 
-def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
-    """Creates an ebook; returns its id."""
+def create(
+    db: sqlite3.Connection, change: Change, user_id: int, ebook_id: int | None = None
+) -> int:
+    """Creates an ebook; returns its id, which is `ebook_id` where that was reserved."""
     stamp = now()
     _must_exist(
         db,
@@ -196,9 +198,11 @@ def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
         'null value in column "code" of relation "language"',
     )
     ebook_id = db.execute(
-        "INSERT INTO ebook (title, folded, language_id, series_id, series_index, created, modified,"
-        " created_by, modified_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO ebook (id, title, folded, language_id, series_id, series_index, "
+        "created, modified, created_by, modified_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            ebook_id,
             change.title,
             folded(change.title),
             change.language_id,

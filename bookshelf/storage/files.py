@@ -65,6 +65,25 @@ class FileStore:
             durable.sync(self.books)
             self._synced.add(target.parent)
 
+    def link(self, upload: Path, sha1: str, extension: str) -> Path:
+        """Links a file among the books, not durably yet; returns where it is."""
+        target = self.book(sha1, extension)
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(upload, target)
+            except FileNotFoundError:
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                os.link(upload, target)
+        return target
+
+    def write_cover(self, ebook_id: int, cover: bytes) -> Path:
+        """Writes the cover of a new ebook, not durably yet; returns where it is."""
+        path = self.cover(ebook_id)
+        path.unlink(missing_ok=True)
+        with create(path) as file:
+            file.write(cover)
+        return path
+
     def book(self, sha1: str, extension: str) -> Path:
         """Returns the path of the bytes with this hash."""
         return self.books / sha1[:2] / f"{sha1}.{extension}"

@@ -3,8 +3,10 @@
 That holds whatever dies in between.
 """
 
+import ctypes
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -46,3 +48,25 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_together(paths: Collection[Path]) -> None:
+    """Waits until new files and their names are on the disk. Raises OSError.
+
+    One call for each file system where there is such a call: for many files it is far
+    quicker than waiting for each.
+    """
+    folders = {path.parent for path in paths} | {path.parent.parent for path in paths}
+    sync_one = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if sync_one is None:
+        for path in [*paths, *folders]:
+            sync(path)
+        return
+    for folder in {folder.stat().st_dev: folder for folder in folders}.values():
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if sync_one(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(folder))
+        finally:
+            os.close(descriptor)

@@ -276,6 +276,26 @@ class ContainerSettings(KeepSettings, Library, StateDir):
 class PrepareSettings(Files, Database):
     """All settings of deploy.prepare_server."""
 
+    role: str = setting(
+        kinds.text(),
+        "",
+        variable="PREPARE_ROLE",
+        option="--role",
+        metavar="NAME",
+        container=False,
+        what="role that may do what the direct lane does, and no more: made if it is "
+        "missing, and given what it lacks",
+    )
+    role_password: str = setting(
+        kinds.verbatim(),
+        "",
+        variable="PREPARE_ROLE_PASSWORD",
+        secret=True,
+        container=False,
+        what="password of PREPARE_ROLE; without it the role keeps the one it has, and a "
+        "new one has none",
+    )
+
     lock_timeout: float = setting(
         kinds.number(0.1, DAY),
         60.0,

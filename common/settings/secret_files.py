@@ -13,7 +13,13 @@ from pathlib import Path
 
 #: Every secret of the model (a test compares them). They stand here so that a worker
 #: need not import the models of all programs to find them.
-SECRETS = ("ALERT_WEBHOOK_URL", "MBS2_DB_URI", "MBS2_PASSWORD", "OPENAI_API_KEY")
+SECRETS = (
+    "ALERT_WEBHOOK_URL",
+    "MBS2_DB_URI",
+    "MBS2_PASSWORD",
+    "OPENAI_API_KEY",
+    "PREPARE_ROLE_PASSWORD",
+)
 SUFFIX = "_FILE"
 #: Names that say where a secret is: never handed on, since the secret itself is.
 PLACES = frozenset(f"{name}{SUFFIX}" for name in SECRETS)

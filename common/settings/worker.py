@@ -94,6 +94,21 @@ class Work(Extent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lanes:
+    """How books get to the server."""
+
+    lane: str = setting(
+        kinds.choice("auto", "api", "direct"),
+        "auto",
+        variable="MIGRATE_LANE",
+        option="--lane",
+        metavar="WORD",
+        what="how books get to the server: api (one by one), direct (many at a time, "
+        "past its API) or auto (direct where that is possible)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparing:
     """How books that have changed since the last run are updated."""
 
@@ -264,6 +279,7 @@ class WorkerSettings(
     LogFormat,
     Cluster,
     Limits,
+    Lanes,
     Auditing,
     Comparing,
     Updates,

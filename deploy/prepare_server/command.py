@@ -1,7 +1,8 @@
 """`python -m deploy.prepare_server`: prepares MyBookshelf2's database for a migration.
 
-It adds an index and languages. What is done is decided in prepare_server.sql, since
-psql users have only that; here are connection, dry run, report and errors.
+It adds an index and languages, and a role for the direct lane if one is asked for.
+What is done is decided in prepare_server.sql, since psql users have only that; here are
+connection, dry run, report, errors, and the role's password.
 """
 
 import argparse
@@ -9,10 +10,11 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from common.errors import CodedError, told
@@ -65,6 +67,14 @@ class Statement:
     asks: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The role of the direct lane; without a password it keeps the one it has."""
+
+    name: str
+    password: str = field(default="", repr=False)
+
+
 def main() -> int:
     """Returns the exit status; see the epilog of --help."""
     parser = build_parser()
@@ -73,7 +83,13 @@ def main() -> int:
     if not values.db_uri:
         parser.error("no database given: set MBS2_DB_URI in the environment or in .env")
     try:
-        run(values.db_uri, lock_seconds=values.lock_timeout, dry_run=given.dry_run)
+        role = Role(values.role, values.role_password) if values.role else None
+        run(
+            values.db_uri,
+            lock_seconds=values.lock_timeout,
+            dry_run=given.dry_run,
+            role=role,
+        )
     except NotPrepared as error:
         sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
@@ -89,7 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m deploy.prepare_server",
         description="Prepares the PostgreSQL of a MyBookshelf2 server for a "
         "migration: an index on source(size, hash), "
-        "unique when no duplicates stand in the way, and the languages of ISO 639-1. "
+        "unique when no duplicates stand in the way, and the languages of ISO 639-1; "
+        "with --role a role that may do what the direct lane does, and no more. "
         "Changes no existing row, locks "
         "nobody out, may be run again at any time. The same by hand: psql -X -f "
         "deploy/prepare_server/prepare_server.sql",
@@ -128,17 +145,21 @@ def run(
     *,
     lock_seconds: float = PrepareSettings.lock_timeout,
     dry_run: bool = False,
+    role: Role | None = None,
 ) -> None:
     """Connects, prepares, and prints what was done and what was there.
 
     Raises NotPrepared.
     """
-    with connect(uri, lock_seconds, dry_run=dry_run) as db:
+    name = role.name if role else ""
+    with connect(uri, lock_seconds, dry_run=dry_run, role=name) as db:
         info = db.info
         where = f"database {info.dbname} on {info.host}:{info.port}, as {info.user}"
         _say(f"PostgreSQL {info.parameter_status('server_version')}, {where}")
         try:
             _in_rounds(db, dry_run)
+            if role is not None and role.password:
+                set_password(db, role, dry_run=dry_run)
         except psycopg.Error as error:
             raise explained(error, db, lock_seconds) from error
 
@@ -156,6 +177,22 @@ def _in_rounds(db: Connection, dry_run: bool) -> None:
             )
         else:
             return
+
+
+def set_password(db: Connection, role: Role, *, dry_run: bool) -> None:
+    """Sets the role's password; the server gets it as SCRAM keeps it, in no clear text."""
+    if dry_run:
+        _say(f"would set the password of the role {role.name}")
+        return
+    secret = db.pgconn.encrypt_password(
+        role.password.encode(), role.name.encode(), b"scram-sha-256"
+    )
+    db.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+            sql.Identifier(role.name), sql.Literal(secret.decode("ascii"))
+        )
+    )
+    _say(f"role: the password of {role.name} is set")
 
 
 def prepare(db: Connection, say: Say, *, dry_run: bool) -> None:
@@ -216,7 +253,9 @@ def statements(script: str) -> Iterator[Statement]:
         yield Statement("\n".join(lines), asks=False)
 
 
-def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
+def connect(
+    uri: str, lock_seconds: float, *, dry_run: bool, role: str = ""
+) -> Connection:
     """Connects in autocommit mode, which CREATE INDEX CONCURRENTLY needs.
 
     Raises NotPrepared, without the password in the message.
@@ -236,6 +275,9 @@ def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
         f"-c prepare_server.lock_timeout={lock_seconds * 1000:.0f}ms",
     ]
     options += ["-c default_transaction_read_only=on"] if dry_run else []
+    if role:
+        escaped = re.sub(r"([\\\s])", r"\\\1", role)
+        options.append(f"-c prepare_server.role={escaped}")
     whole = make_conninfo(
         uri,
         connect_timeout=CONNECT_SECONDS,

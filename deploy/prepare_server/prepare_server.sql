@@ -1,12 +1,14 @@
 -- Prepares the PostgreSQL of a MyBookshelf2 server for a migration:
 --   * an index on source(size, hash), unique when no duplicates stand in the way: every upload asks for a file by these
 --     two, and without an index the server reads the whole table each time;
---   * the languages of ISO 639-1 that it lacks (it ships four).
+--   * the languages of ISO 639-1 that it lacks (it ships four);
+--   * if one is asked for, a role that may do what the direct lane does, and nothing else (docs/direct_lane.md).
 -- No existing row is changed. It may be run again at any time: it finds what is there, removes what an interrupted run
 -- left half made, and makes a plain index unique once the duplicates are gone.
 --
 -- Run it with `python -m deploy.prepare_server`, or by hand, as the user who owns the tables:
 --     psql -X -f deploy/prepare_server/prepare_server.sql postgresql://USER@HOST:PORT/DATABASE
+-- and with PGOPTIONS='-c prepare_server.role=NAME' for the role, whose password is then set by psql's \password NAME.
 --
 -- How it is built: a statement that ends with \gexec is a question, and its answer is the statements to be run. Nothing
 -- else changes anything, so a dry run asks the questions in a read-only session and shows the answers. CREATE INDEX
@@ -211,6 +213,25 @@ zh Chinese
 zu Zulu
 $list$;
 
+-- What a role of the direct lane may do, a line each: table, blank, rights.
+SET prepare_server.rights = $rights$
+author SELECT INSERT DELETE
+series SELECT INSERT DELETE
+ebook SELECT INSERT UPDATE DELETE
+ebook_authors SELECT INSERT UPDATE DELETE
+ebook_genres SELECT INSERT
+source SELECT INSERT DELETE
+ebook_rating SELECT INSERT DELETE
+upload SELECT INSERT DELETE
+bookshelf SELECT INSERT UPDATE
+bookshelf_item SELECT INSERT DELETE
+language SELECT
+genre SELECT
+format SELECT
+version SELECT
+synonym SELECT
+$rights$;
+
 -- Is this MyBookshelf2's, may this user do it, is nobody else at it? Remembers what is there before anything is done.
 DO $$
 DECLARE
@@ -287,6 +308,30 @@ BEGIN
             HINT = format('Connect as "%s", or let an administrator run: %s;', owner, array_to_string(grants, '; '));
     END IF;
 
+    IF coalesce(current_setting('prepare_server.role', true), '') <> '' THEN
+        IF octet_length(current_setting('prepare_server.role')) > 63 THEN
+            RAISE EXCEPTION 'the name of the role is longer than 63 bytes' USING ERRCODE = 'MBS01',
+                HINT = 'Choose a shorter one.';
+        END IF;
+        SELECT string_agg(split_part(line, ' ', 1), ', ') INTO lacking
+        FROM unnest(string_to_array(current_setting('prepare_server.rights'), chr(10))) AS line
+        WHERE line <> '' AND to_regclass(split_part(line, ' ', 1)) IS NULL;
+        IF lacking IS NOT NULL THEN
+            RAISE EXCEPTION 'the database "%" has not all tables of the direct lane: it has no %',
+                current_database(), lacking
+                USING ERRCODE = 'MBS01', HINT = 'Is this MyBookshelf2''s of today?';
+        END IF;
+        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = current_setting('prepare_server.role'))
+            AND NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreaterole))
+        THEN
+            RAISE EXCEPTION 'the user "%" may not make the role "%"', current_user, current_setting('prepare_server.role')
+                USING ERRCODE = 'MBS02', HINT = format(
+                    'Let an administrator run: CREATE ROLE %I LOGIN; then run this again.',
+                    current_setting('prepare_server.role')
+                );
+        END IF;
+    END IF;
+
     -- Not waited for: whoever waits in a query holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
     IF NOT pg_try_advisory_lock(20251125, 6) THEN
         SELECT pid INTO holder FROM pg_locks
@@ -359,6 +404,51 @@ SELECT run FROM (
 ) AS todo ORDER BY step
 \gexec
 
+-- The role of the direct lane: made if it is missing, and given what it lacks of its rights. What all may do
+-- (role 0) need not be given.
+WITH lane AS (
+    SELECT wanted.name, r.oid FROM (
+        SELECT nullif(current_setting('prepare_server.role', true), '') AS name
+    ) AS wanted LEFT JOIN pg_roles r ON r.rolname = wanted.name WHERE wanted.name IS NOT NULL
+), wanted AS (
+    SELECT n, to_regclass(split_part(line, ' ', 1)) AS tab, u.allowed
+    FROM unnest(string_to_array(current_setting('prepare_server.rights'), chr(10))) WITH ORDINALITY AS x (line, n),
+        unnest((string_to_array(line, ' '))[2:]) AS u (allowed)
+    WHERE line <> ''
+), ids AS (
+    SELECT DISTINCT n, coalesce(pg_get_serial_sequence(tab::text, 'id'), tab || '_id_seq') AS seq FROM wanted
+    WHERE allowed = 'INSERT' AND EXISTS (
+        SELECT 1 FROM pg_attribute WHERE attrelid = tab AND attname = 'id' AND NOT attisdropped
+    )
+)
+SELECT run FROM (
+    SELECT 1 AS step, 0::bigint AS n, format('CREATE ROLE %I LOGIN', name) AS run FROM lane WHERE oid IS NULL
+    UNION ALL
+    SELECT 2, n, format('GRANT %s ON %s TO %I', string_agg(allowed, ', '), tab, name) FROM lane, wanted
+    WHERE NOT has_table_privilege(coalesce(oid, 0), tab, allowed)
+    GROUP BY n, tab, name
+    UNION ALL
+    SELECT 3, n, format('GRANT USAGE, SELECT ON SEQUENCE %s TO %I', seq, name) FROM lane, ids
+    WHERE NOT (has_sequence_privilege(coalesce(oid, 0), seq, 'USAGE')
+        AND has_sequence_privilege(coalesce(oid, 0), seq, 'SELECT'))
+    UNION ALL
+    -- The other columns of this table are passwords and mail addresses.
+    SELECT 4, 0, format('GRANT SELECT (%s) ON "user" TO %I', string_agg(col, ', '), name)
+    FROM lane, unnest(ARRAY['id', 'user_name', 'active']) AS c (col)
+    WHERE NOT has_column_privilege(coalesce(oid, 0), '"user"', col, 'SELECT')
+    GROUP BY name
+    UNION ALL
+    SELECT 5, 0, format('GRANT %s ON DATABASE %I TO %I', string_agg(allowed, ', '), current_database(), name)
+    FROM lane, unnest(ARRAY['CONNECT', 'TEMPORARY']) AS d (allowed)
+    WHERE NOT has_database_privilege(coalesce(oid, 0), current_database(), allowed)
+    GROUP BY name
+    UNION ALL
+    SELECT 6, 0, format('GRANT USAGE ON SCHEMA %s TO %I', relnamespace::regnamespace, name)
+    FROM lane, pg_class WHERE pg_class.oid = 'source'::regclass
+        AND NOT has_schema_privilege(coalesce(lane.oid, 0), relnamespace, 'USAGE')
+) AS todo ORDER BY step, n
+\gexec
+
 -- What there is now.
 WITH have AS (
     SELECT indexrelid::regclass AS name, indexrelid AS oid, indisunique AS proves
@@ -398,3 +488,10 @@ FROM seen
 UNION ALL
 SELECT format('language: %s is left out: there is a language %s under the code %s', code, name, namesake)
 FROM seen WHERE NOT there AND namesake IS NOT NULL;
+
+WITH lane AS (
+    SELECT rolname, rolsuper FROM pg_roles WHERE rolname = nullif(current_setting('prepare_server.role', true), '')
+)
+SELECT format('role: %s may do what the direct lane does', rolname) FROM lane
+UNION ALL
+SELECT format('role: %s is a superuser, which it need not be', rolname) FROM lane WHERE rolsuper;

@@ -77,6 +77,20 @@ def drawable(held: bytes) -> Iterator["Image.Image"]:
         raise BadCover(_reason(held, error)) from error
 
 
+def is_plain_jpeg(held: bytes) -> bool:
+    """Whether `sendable` would send these bytes as they are, if they can be drawn.
+
+    Only the head is looked at: for whoever has them drawn anyway.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with drawable(held) as picture:
+                return picture.format == "JPEG" and picture.mode in PLAIN_MODES
+    except BadCover:
+        return False
+
+
 def _as_jpeg(held: bytes) -> bytes:
     from PIL import ImageOps
 

@@ -88,6 +88,8 @@ class Asked(StrEnum):
 
     CREATE = "create"  #: POST /api/ebooks under the working title
     ATTACH = "attach"  #: POST /api/ebooks/<id>/add-upload
+    #: the whole book, among others: POST /api/calibre/books
+    IMPORT = "import"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ _MACROLANGUAGES = {"nb": "no", "nn": "no"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
 #: The mark of a working title: part of a library's uuid, a book.
 _MARKED = re.compile(r" ~[A-Za-z0-9 -]{1,8}-[0-9]+")
+_EIGHT_HEX = re.compile(r"[0-9a-f]{8}")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
 
 
@@ -107,6 +108,15 @@ def marked_book(title: str, library_uuid: str) -> BookId | None:
     return (
         BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
     )
+
+
+def library_of(working_title: str) -> str:
+    """Returns the eight hex digits by which a working title names its library.
+
+    Returns "" where the library has no such id.
+    """
+    mark = working_title.rpartition(" ~")[2].partition("-")[0]
+    return mark if _EIGHT_HEX.fullmatch(mark) else ""
 
 
 def library_mark(library_uuid: str) -> str:

@@ -69,7 +69,7 @@ class Session:
         )
         self.user_id = ""
         self.roles: frozenset[str] = frozenset()
-        self._calibre_fields = False
+        self._beyond: frozenset[str] = frozenset()
 
     def login(self) -> None:
         """Gets a new access token.
@@ -89,7 +89,9 @@ class Session:
         self.user_id = str(claims["id"])
         roles = claims.get("roles")
         self.roles = frozenset(map(str, roles if isinstance(roles, list) else ()))
-        self._calibre_fields = claims.get("calibre_fields") is True
+        self._beyond = frozenset(
+            name for name, value in claims.items() if value is True
+        )
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
 
@@ -138,7 +140,15 @@ class Session:
         Logs in when it has not yet.
         """
         self.access_token()
-        return self._calibre_fields
+        return "calibre_fields" in self._beyond
+
+    def takes_calibre_books(self) -> bool:
+        """Whether the server takes many books in one request: the embedded one does.
+
+        Logs in when it has not yet.
+        """
+        self.access_token()
+        return "calibre_books" in self._beyond
 
     def login_again(self, refused: str) -> None:
         """Logs in, unless another thread has done so since `refused` was sent."""

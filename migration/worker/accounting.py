@@ -54,8 +54,11 @@ class Accounting:
         recorded = self.ledger.files.account(self.current.id, result)
         work.files.remove(file)
         work.begun = None
-        if not recorded:
-            return
+        if recorded:
+            self.tell(work, file, result)
+
+    def tell(self, work: Work, file: BookFile, result: UploadResult) -> None:
+        """Says of a file that the ledger has its outcome."""
         self.streak.ends()
         self.settled(file.id, result.outcome)
         self.tracker.over(file.id)

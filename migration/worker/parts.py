@@ -68,7 +68,15 @@ def put_together(opened: Resources, changed_script: str) -> Built:
     )
     transport = RememberedTransport(opened.transport, observed)
     context, api = api_lane.put_together(
-        opened, transport, current, accounting.account, lambda: comparing.wait(1)
+        opened, transport, current, accounting, lambda: comparing.wait(1)
+    )
+    first = api_lane.first_of(
+        opened,
+        context,
+        api,
+        accounting,
+        lambda: pool.stopping or time_limit.is_up(),
+        changed_script,
     )
     checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
@@ -79,7 +87,7 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(api, observed),
+        CheckedLane(api, observed, first),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),

@@ -10,7 +10,9 @@ from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention, Step
+from migration.metadata.ebook_metadata import library_of
 from migration.model import BookFile, Digest, EbookId, Outcome, UploadResult
+from migration.server import importing
 from migration.server.client import AttachedElsewhere, BookshelfClient
 
 #: What is to be done for a book whose ebook has just been made.
@@ -58,6 +60,8 @@ class Reconciler:
         if state is None or state.intention is None:
             return
         due = state.intention.at + self.after
+        if state.intention.asked is Asked.IMPORT and self._imported(work, state):
+            return
         if self.clock() < due:
             raise Deferred(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
@@ -65,8 +69,38 @@ class Reconciler:
             steps = ALL_STEPS if found else state.steps
             done = BookState(state.working_title, found[0] if found else None, steps)
             self.ledger.books.made(self.current.id, work.book.id, done)
+        elif state.intention.asked is Asked.IMPORT:
+            self.ledger.books.forget(work.book.id)
         else:
             self._attached(work, state, state.intention)
+
+    def _imported(self, work: Work, state: BookState) -> bool:
+        """Accounts for a book that arrived among others; False when it did not.
+
+        It has its true title and all that belongs to it: only the record is missing.
+        """
+        library = library_of(state.working_title)
+        found = importing.find(self.client.session, library, work.book.id)
+        if found is None:
+            return False
+        receipts = dict(found.receipts)
+        done = BookState(
+            state.working_title,
+            found.ebook.id,
+            Step.RECORD,
+            title=found.ebook.fields.title,
+        )
+        self.ledger.books.made(self.current.id, work.book.id, done)
+        for file in [*work.files]:
+            receipt = receipts.get(extension_of(file))
+            if receipt is None:
+                continue
+            if self._is_replaced(file, receipt.digest):
+                self.ledger.books.arrived_replaced(self.current.id, file.id, receipt)
+            else:
+                result = UploadResult(file.id, Outcome.UPLOADED, receipt)
+                self.account(work, file, result)
+        return True
 
     def _attached(self, work: Work, state: BookState, asked: Intention) -> None:
         """Accounts for the file if it arrived in the ebook.

@@ -7,6 +7,7 @@ from datetime import timedelta
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.parts.batches import Batches
+from migration.ledger.parts.imports import Imports
 from migration.ledger.parts.shelves import Shelves
 from migration.ledger.records import Taken
 from migration.ledger.tables import claims
@@ -42,6 +43,8 @@ class Hashes:
         self._is_alive = is_alive
         #: Batches of the direct lane claim the files of many books at once.
         self.batches = Batches(database, owner, clock, is_alive)
+        #: Books that are sent many at a time claim all their files at once.
+        self.imports = Imports(database, owner, clock, settle, is_alive)
         #: Shelves are claimed by name as authors are.
         self.shelves = Shelves(database, owner, clock, settle, is_alive)
 

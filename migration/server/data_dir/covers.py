@@ -133,7 +133,8 @@ def _fitted(picture: "Image.Image", box: Size) -> "Image.Image":
         for side, want in zip(picture.size, wanted, strict=True)
     ):
         return picture
-    return picture.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    # First by a whole step where that leaves enough: half the cost, and it does not show.
+    return picture.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=1.5)
 
 
 def _options(picture: Any) -> dict[str, Any]:

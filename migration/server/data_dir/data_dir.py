@@ -75,7 +75,7 @@ class DataDirectory:
             if why:
                 chosen.append(Refused(book.id, why))
                 continue
-            extensions = [file.extension for file in book.files]
+            extensions = [names.plain_extension(file.extension) for file in book.files]
             locations = names.locations(folder, name.stem, extensions)
             chosen.append(Drawn(book, ebook_id, own, folder, locations))
         return chosen

@@ -31,6 +31,7 @@ _ROOM = PATH_LENGTH - 2 * _NUMBER_ROOM - LONGEST_EXTENSION - 1
 
 #: As the server removes them.
 _FORBIDDEN = re.compile(r'[:*%|"<>?\\]')
+_NOT_IN_EXTENSIONS = re.compile(r"[^a-z0-9]+")
 _BLANK = re.compile(r"[\x00-\x20\x7f]+")
 #: Names that Windows takes for devices; the folder may be shared with it.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
@@ -148,6 +149,11 @@ def locations(folder: str, stem: str, extensions: Sequence[str]) -> tuple[str, .
         taken.add(name.lower())
         found.append(f"{folder}/{name}")
     return tuple(found)
+
+
+def plain_extension(extension: str) -> str:
+    """Returns an extension without what a name of a file must not have."""
+    return _NOT_IN_EXTENSIONS.sub("", extension.lower())[:LONGEST_EXTENSION] or "bin"
 
 
 def thumbnail_name(ebook_id: int) -> str:

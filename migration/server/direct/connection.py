@@ -170,6 +170,10 @@ def refusal(text: str) -> MigrationError:
             "the server's database does not let MBS2_DB_URI in: are user and database "
             "right, and may this machine connect?"
         )
+    if "unsupported startup parameter" in text:
+        return ServerDatabaseUnusable(
+            "MBS2_DB_URI leads to a connection pooler; name PostgreSQL itself"
+        )
     return ServerUnreachable("the server's database does not answer (no connection)")
 
 

@@ -114,7 +114,8 @@ def check(session: DatabaseSession) -> None:
         )
     if seen.lacks:
         raise ServerDatabaseUnusable(
-            f"the user of MBS2_DB_URI may not: {', '.join(seen.lacks)}; grant it"
+            f"the user of MBS2_DB_URI may not: {', '.join(seen.lacks)}; "
+            "python -m deploy.prepare_server --role NAME makes one that may"
         )
 
 

@@ -55,25 +55,22 @@ _FILES = """
             AS ours (id, hash, size)
         JOIN public.source s ON s.size = ours.size AND s.hash = ours.hash
             AND s.id <> ours.id
-    ORDER BY ours.id, s.id
+    WHERE s.id > %s ORDER BY ours.id, s.id
 """
 #: Locked, so that nobody attaches, rates or shelves anything meanwhile; a foreign key
 #: of theirs waits for us then, a moment.
 _EBOOK = "SELECT version_id FROM public.ebook WHERE id = %(ebook)s FOR UPDATE"
 _USED = """
-    SELECT (SELECT count(*) FROM public.source s
-            WHERE s.ebook_id = %(ebook)s AND s.id <> %(source)s),
-        (SELECT count(*) FROM public.ebook_rating r WHERE r.ebook_id = %(ebook)s
+    SELECT EXISTS (SELECT 1 FROM public.source s
+            WHERE s.ebook_id = %(ebook)s AND s.id <> ALL(%(sources)s))
+        OR EXISTS (SELECT 1 FROM public.ebook_rating r WHERE r.ebook_id = %(ebook)s
             AND r.created_by_id IS DISTINCT FROM %(owner)s)
-        + (SELECT count(*) FROM public.bookshelf_item i WHERE i.ebook_id = %(ebook)s
+        OR EXISTS (SELECT 1 FROM public.bookshelf_item i WHERE i.ebook_id = %(ebook)s
             AND i.created_by_id IS DISTINCT FROM %(owner)s)
 """
 _DROP_RATINGS = "DELETE FROM public.ebook_rating WHERE ebook_id = %(ebook)s"
 _DROP_ITEMS = "DELETE FROM public.bookshelf_item WHERE ebook_id = %(ebook)s"
 _DROP_EBOOK = "DELETE FROM public.ebook WHERE id = %(ebook)s"
-_DROP_SOURCE = """
-    DELETE FROM public.source WHERE id = %(source)s AND ebook_id = %(ebook)s
-"""
 _STILL = "SELECT 1 FROM public.source WHERE id = %(theirs)s AND ebook_id = %(other)s"
 
 
@@ -143,8 +140,13 @@ def _merge_series(session: DatabaseSession, ours: int, theirs: int, owner: int) 
         return db.rowcount == 1
 
 
-def files(session: DatabaseSession, written: Collection[Written]) -> Sequence[Doubled]:
-    """Returns files of these books that are there a second time, by another hand."""
+def files(
+    session: DatabaseSession, written: Collection[Written], after: int
+) -> Sequence[Doubled]:
+    """Returns files of these books that are there a second time, by another hand.
+
+    Only sources with ids above `after` are looked at.
+    """
     ours = {
         receipt.source_id: (file, receipt)
         for one in written
@@ -153,7 +155,12 @@ def files(session: DatabaseSession, written: Collection[Written]) -> Sequence[Do
     digests = [receipt.digest for _file, receipt in ours.values()]
     rows = session.rows(
         _FILES,
-        (list(ours), [one.sha1 for one in digests], [one.size for one in digests]),
+        (
+            list(ours),
+            [one.sha1 for one in digests],
+            [one.size for one in digests],
+            after,
+        ),
     )
     found: dict[SourceId, Doubled] = {}
     for number, theirs, other in rows:
@@ -173,17 +180,17 @@ def files(session: DatabaseSession, written: Collection[Written]) -> Sequence[Do
 
 
 def take_back(
-    session: DatabaseSession, doubled: Doubled, version: int, owner: int
+    session: DatabaseSession, written: Written, doubled: Doubled, owner: int
 ) -> bool:
-    """Removes our rows of a file that a person has uploaded as well.
+    """Removes all rows of a book of which a person has uploaded a file as well.
 
-    The ebook goes too when that was its only file. Nothing is done, and False returned,
-    unless ours is as the lane left it (`version`), theirs is still there, and nobody
-    has rated or shelved ours. The files themselves are the caller's to remove.
+    Nothing is done, and False returned, unless ours is as the lane left it, theirs is
+    still there, and nobody has added to ours. The files on the disk are the caller's
+    to remove.
     """
     values = {
-        "source": doubled.source,
-        "ebook": doubled.ebook,
+        "ebook": written.ebook_id,
+        "sources": [receipt.source_id for _file, receipt in written.receipts],
         "theirs": doubled.theirs,
         "other": doubled.other,
         "owner": owner,
@@ -191,14 +198,11 @@ def take_back(
     with session.transaction() as db:
         row = db.execute(_EBOOK, values).fetchone()
         still = db.execute(_STILL, values).fetchone()
-        if row is None or row[0] != version or still is None:
+        if row is None or row[0] != written.version or still is None:
             return False
         used = db.execute(_USED, values).fetchone()
-        if used is None or used[1]:
+        if used is None or used[0]:
             return False
-        if used[0]:
-            db.execute(_DROP_SOURCE, values)
-            return True
         db.execute(_DROP_RATINGS, values)
         db.execute(_DROP_ITEMS, values)
         db.execute(_DROP_EBOOK, values)

@@ -20,7 +20,7 @@ from migration.server.direct.connection import (
 #: Seconds to wait for the lock of names, which only lanes hold.
 LOCK_SECONDS = 30
 #: The most names that are remembered; then all are forgotten.
-REMEMBERED = 200_000
+REMEMBERED = 100_000
 
 Name = TypeVar("Name")
 

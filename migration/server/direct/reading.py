@@ -57,7 +57,7 @@ _SOURCES = """
 """
 _BY_PROVENANCE = """
     SELECT s.id, s.ebook_id, s.hash, s.size, s.load_source
-    FROM public.source s WHERE s.id > %s AND starts_with(s.load_source, %s)
+    FROM public.source s WHERE s.id > %s AND left(s.load_source, %s) = %s
     ORDER BY s.id LIMIT %s
 """
 #: Scans both tables: neither has an index on its paths.
@@ -174,7 +174,7 @@ def by_provenance(
     prefix = load_source(library, FileId(BookId(0), "")).removesuffix("0:")
     after = 0
     while True:
-        rows = session.rows(_BY_PROVENANCE, (after, prefix, PAGE))
+        rows = session.rows(_BY_PROVENANCE, (after, len(prefix), prefix, PAGE))
         for number, ebook, sha1, size, text in rows:
             file = provenance(text, library)
             if file is not None:

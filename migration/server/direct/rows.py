@@ -4,7 +4,6 @@ A session that is lost is replaced at the next call, after the same look at the
 database as at the start.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from migration.model import EbookId, FileId, Receipt, SourceId
 from migration.server.direct import database, doubles, reading
 from migration.server.direct.batch import LeftBehind, Placed, Refused, Written
 from migration.server.direct.connection import DatabaseSession, connect
+from migration.server.direct.folders import Folders
 from migration.server.direct.names import Names
 from migration.server.direct.reading import Reader
 from migration.server.direct.shelving import ShelfRows
@@ -21,9 +21,7 @@ from migration.server.direct.writing import Outcome, Writer
 
 #: Seconds to wait for the lock of a batch: nobody else has that of a new one; that of a
 #: killed process goes with its session, which ends its statement first.
-OWN_LOCK, LEFT_LOCK = 5.0, 90.0
-#: How long a transaction should take, in seconds, and how many books it may hold.
-AIM, FEWEST, MOST = 0.2, 8, 1_000
+OWN_LOCK, LEFT_LOCK = 5.0, 50.0
 
 _IDENTITY = """
     SELECT system_identifier::text,
@@ -59,15 +57,13 @@ class ServerRows:
         self,
         open_session: Callable[[], DatabaseSession],
         choice: Choice,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Opens a session and looks at the database. Raises as `database.check`."""
         self._open = open_session
         self._choice = choice
-        self._clock = clock
         self._names = Names(choice.owner)
         self._shelves = ShelfRows(choice.owner, choice.public, choice.description)
-        self._count = MOST // 4
+        self._folders = Folders()
         self._identity: tuple[object, ...] | None = None
         self._session: DatabaseSession | None = None
         self._writer: Writer | None = None
@@ -120,9 +116,16 @@ class ServerRows:
         )
 
     def taken(self, folders: Collection[str]) -> frozenset[str]:
+        """Returns those of these folders that an ebook has whose files are not there.
+
+        Of the others the folder itself is there.
+        """
+        return self._folders.taken(self.session(), folders)
+
+    def named(self, folders: Collection[str]) -> frozenset[str]:
         """Returns those of these folders that an ebook or a source has.
 
-        It scans two tables: ask only about folders that may be taken.
+        It scans two tables, so it is for what a killed process left.
         """
         return reading.named(self.session(), folders)
 
@@ -146,7 +149,11 @@ class ServerRows:
                 for one in outcome.written
             }
             found = self._reader(session).written(files, just_now=True)
+            gone = self._take_back(found)
         refused = {one.book: one for one in outcome.refused}
+        for ebook, why in gone.items():
+            book = found[ebook].book
+            refused[book] = Refused(book, why)
         return [
             self._result(one, found, outcome, refused.get(one.drawn.book.id))
             for one in placed
@@ -168,18 +175,17 @@ class ServerRows:
         return replace(found[ebook], shelved=outcome.shelved.get(ebook, ()))
 
     def _written(self, session: DatabaseSession, placed: Sequence[Placed]) -> Outcome:
-        """Writes in transactions as short as they should be."""
         if self._writer is None:
             choice = self._choice
-            self._writer = Writer(session, self._names, self._shelves, choice.library)
-            self._writer.looked.append(choice.looked)
+            self._writer = Writer(
+                session,
+                self._names,
+                self._shelves,
+                choice.library,
+                looked=choice.looked,
+            )
         outcome = Outcome()
-        rest = list(placed)
-        while rest:
-            part, rest = rest[: self._count], rest[self._count :]
-            began = self._clock()
-            self._writer.write(part, outcome)
-            self._count = next_count(len(part), self._count, self._clock() - began)
+        self._writer.write(placed, outcome)
         return outcome
 
     def left(self, token: int, books: Sequence[LeftBehind]) -> Sequence[Written]:
@@ -211,11 +217,26 @@ class ServerRows:
 
     def doubled(self, written: Collection[Written]) -> Sequence[doubles.Doubled]:
         """Returns files of these books that somebody else has uploaded as well."""
-        return doubles.files(self.session(), written)
+        session = self.session()
+        after = self._writer.after() if self._writer else self._choice.looked
+        return doubles.files(session, written, after)
 
-    def take_back(self, doubled: doubles.Doubled, version: int) -> bool:
-        """Removes our rows of a doubled file; see `doubles.take_back`."""
-        return doubles.take_back(self.session(), doubled, version, self._choice.owner)
+    def _take_back(self, found: Mapping[EbookId, Written]) -> dict[EbookId, str]:
+        """Removes books of which somebody has uploaded a file at this very moment.
+
+        Returns why, by ebook. They looked before ours was there, so ours is the second.
+        """
+        gone = {}
+        for one in self.doubled(found.values()):
+            written = found[one.ebook]
+            if one.ebook not in gone and doubles.take_back(
+                self.session(), written, one, self._choice.owner
+            ):
+                gone[one.ebook] = (
+                    f"its {one.file.format} was uploaded at the same moment "
+                    f"(ebook {one.other})"
+                )
+        return gone
 
     def _reader(self, session: DatabaseSession) -> Reader:
         return Reader(session, self._choice.login, self._choice.owner)
@@ -230,15 +251,3 @@ class ServerRows:
             # A lost session has lost its locks.
             with suppress(MigrationError):
                 session.release(token)
-
-
-def next_count(done: int, count: int, seconds: float) -> int:
-    """Returns how many books the next transaction takes; pure.
-
-    `done` were written in `seconds`, at most `count` were allowed.
-    """
-    if seconds > AIM:
-        return max(FEWEST, min(done, count) // 2)
-    if done == count and seconds < AIM / 2:
-        return min(MOST, count * 2)
-    return count

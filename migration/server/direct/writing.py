@@ -1,4 +1,4 @@
-"""All rows of a batch in one short transaction, by COPY.
+"""All rows of a batch in one short transaction or some, by COPY.
 
 The server's triggers would write each ebook again for itself and for each author. They
 are led into an empty temporary table of the same name, where there is nothing to update
@@ -6,8 +6,9 @@ are led into an empty temporary table of the same name, where there is nothing t
 before the first row counts, and if it does not they are left on.
 """
 
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -22,6 +23,8 @@ from migration.server.direct.names import Names
 from migration.server.direct.shelving import ShelfRows
 from migration.server.direct.values import Numbers, Stamp, ValueRow
 
+#: How long a transaction should take, in seconds, and how many books it may hold.
+AIM, FEWEST, MOST = 0.2, 8, 1_000
 #: Ids of sources are given out before their transactions commit, so those below the
 #: highest seen are looked at again: so many, and from so many transactions ago.
 OVERLAP, LOOKS = 1_000, 20
@@ -68,27 +71,47 @@ class Writer:
     """Writes the rows of books over one session of the database."""
 
     def __init__(
-        self, session: DatabaseSession, names: Names, shelves: ShelfRows, library: str
+        self,
+        session: DatabaseSession,
+        names: Names,
+        shelves: ShelfRows,
+        library: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        looked: int = 0,
     ) -> None:
-        """`library` is the library's uuid."""
+        """`library` is the library's uuid; `clock` measures transactions.
+
+        `looked` is the highest id of a source that the ledger knows.
+        """
         self._session = session
         self._names = names
         self._shelves = shelves
         self._library = library
+        self._clock = clock
         #: The highest ids of sources at the last looks, the oldest first.
-        self.looked = deque([0], maxlen=LOOKS)
+        self.looked = deque([looked], maxlen=LOOKS)
         self._indexed = bool(session.rows(_INDEXED)[0][0])
+        #: How many books a transaction takes.
+        self.count = MOST // 4
         #: Whether the triggers run into an empty table; None until it was tried.
         self.shadowed: bool | None = None
 
     def write(self, books: Sequence[Placed], outcome: Outcome) -> None:
-        """Writes all rows of these books in one transaction.
+        """Writes all rows of these books, in transactions as short as they should be.
 
         A book that cannot be written, or of which somebody uploaded a file meanwhile,
         comes back refused; the others are written. Raises Transient and Fatal; after
         ResponseLost the rows may be there.
         """
         fit = list(self._fitting(books, outcome))
+        # All at once, because the server has no index on names of authors.
+        self._names.learn(self._session, [one.drawn.book.metadata for one in fit])
+        while fit:
+            part, fit = fit[: self.count], fit[self.count :]
+            self._write(part, outcome)
+
+    def _write(self, fit: Sequence[Placed], outcome: Outcome) -> None:
         try:
             self._attempt(fit, outcome)
         except psycopg.errors.ForeignKeyViolation:
@@ -139,6 +162,7 @@ class Writer:
         vectors = self._vectors(books, ids)
         if self.shadowed is None:
             self.shadowed = self._shadow(books, ids, vectors)
+        began = self._clock()
         with self._session.transaction() as db:
             uploaded = self._uploaded(db, books)
             stamp = self._stamp(db)
@@ -150,6 +174,7 @@ class Writer:
             _copy_all(db, wanted, stamp)
             written = [book for book, _number, _vector in wanted]
             shelved = self._shelves.fill(db, written)
+        self.count = next_count(len(books), self.count, self._clock() - began)
         self._shelves.filled(shelved)
         outcome.written += written
         outcome.shelved |= shelved
@@ -185,13 +210,23 @@ class Writer:
         assert at is not None
         return Stamp(at[0], self._names.owner, self._library)
 
+    def after(self) -> int:
+        """Returns the id of a source above which those are that nobody looked at.
+
+        With an index on size and hash all are looked at.
+        """
+        return 0 if self._indexed else max(0, self.looked[0] - OVERLAP)
+
     def _uploaded(self, db: Cursor, books: Sequence[Placed]) -> Mapping[int, str]:
         """Returns why books are not written: by ebook id, whose file is there."""
         digests = [digest for book in books for digest in book.digests]
-        after = 0 if self._indexed else max(0, self.looked[0] - OVERLAP)
         db.execute(
             _UPLOADED,
-            ([one.sha1 for one in digests], [one.size for one in digests], after),
+            (
+                [one.sha1 for one in digests],
+                [one.size for one in digests],
+                self.after(),
+            ),
         )
         there = {(sha1, size): ebook for sha1, size, ebook in db}
         highest = db.execute("SELECT max(id) FROM public.source").fetchone()
@@ -231,6 +266,18 @@ class Writer:
             with self._session.transaction() as db:
                 db.execute("DROP TABLE pg_temp.ebook")
         return holds and same
+
+
+def next_count(done: int, count: int, seconds: float) -> int:
+    """Returns how many books the next transaction takes; pure.
+
+    `done` were written in `seconds`, at most `count` were allowed.
+    """
+    if seconds > AIM:
+        return max(FEWEST, min(done, count) // 2)
+    if done == count and seconds < AIM / 2:
+        return min(MOST, count * 2)
+    return count
 
 
 def _copy_all(

@@ -10,6 +10,8 @@ from migration.server.http.shapes import (
     AUTHOR,
     CREATED,
     EBOOK,
+    IMPORTED,
+    IMPORTED_BOOK,
     INDEX,
     LIST,
     PICTURE,
@@ -126,6 +128,8 @@ ROUTES = (
         404,
         errors=("invalid data",),
     ),
+    _route("POST", "/api/calibre/books", IMPORTED, "R", 400, 401),
+    _route("GET", "/api/calibre/books/[0-9a-f]{8}/<id>", IMPORTED_BOOK, "R", 401, 404),
     _route(
         "POST",
         "/api/ebooks/<id>/add-upload",

@@ -236,3 +236,46 @@ EBOOK = _object(
     authors=_absent_or(lambda value: isinstance(value, list)),
     sources=_list_of(id=is_id, format=is_text, size=is_size),
 )
+
+
+def _is_ebook(value: Json) -> bool:
+    return EBOOK(value, ()) == ""
+
+
+def _is_list_of_ids(value: Json) -> bool:
+    return isinstance(value, list) and all(map(is_id, value))
+
+
+_IMPORTED_BOOK = _object(
+    book=is_id,
+    id=is_id,
+    sources=_is_list_of_ids,
+    made=_is_flag,
+    cover_sha1=_is_any_text,
+    ebook=_is_ebook,
+)
+_REFUSED_BOOK = _object(alone=True, book=is_id, refused=is_text)
+
+
+def _imported(body: Json, _ids: tuple[int, ...]) -> str:
+    """Fits books by number, each with its ebook or with why it was refused."""
+    books = body.get("books") if isinstance(body, dict) else None
+    if not isinstance(books, list) or not books:
+        return "'books' missing or of another type"
+    fits = all(
+        not _IMPORTED_BOOK(one, ()) or not _REFUSED_BOOK(one, ()) for one in books
+    )
+    return "" if fits else "a book that is neither made nor refused"
+
+
+def _imported_book(body: Json, ids: tuple[int, ...]) -> str:
+    """Fits what was made of the book that was asked for."""
+    lack = _IMPORTED_BOOK(body, ()) or _FILES(body, ())
+    if not lack and isinstance(body, dict) and ids and body["book"] != ids[-1]:
+        return "it is about something else than was asked for"
+    return lack
+
+
+_FILES = _object(files=_list_of(format=is_text, sha1=_is_hash, size=is_size))
+IMPORTED: Shape = _imported
+IMPORTED_BOOK: Shape = _imported_book

@@ -1,4 +1,4 @@
-"""HTTP to the server: one session per thread, bounded answers, failures as our errors.
+"""HTTP to the server: one connection per thread, bounded answers, failures as our errors.
 
 `responses` decides what counts as an answer; everything else is an error here.
 """
@@ -30,7 +30,8 @@ from migration.errors import (
     WrongServerUrl,
 )
 from migration.server.http import responses
-from migration.server.http.deadline import PunctualAdapter, PunctualResponse
+from migration.server.http.connection import Connection
+from migration.server.http.deadline import PunctualResponse
 from migration.server.http.responses import (
     InvalidResponse,
     RawResponse,
@@ -60,7 +61,7 @@ Body = dict[str, Json] | None
 class HttpTransport:
     """Sends requests below one base URL.
 
-    Thread-safe: each thread has its own session and connection.
+    Thread-safe: each thread has its own connection.
     """
 
     def __init__(
@@ -142,10 +143,10 @@ class HttpTransport:
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
-        session = getattr(self._local, "session", None)
-        if session is not None:
-            session.close()
-            self._local.session = None
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
 
     def _exchange(
         self,
@@ -160,42 +161,29 @@ class HttpTransport:
             headers["Connection"] = "close"
         read_seconds = self._answer_seconds * (1 if data is None else UPLOAD_TIMES)
         try:
-            with self._session().request(
-                method,
-                self.base_url + path,
-                json=body,
-                data=data,
-                headers=headers,
-                timeout=(CONNECT_SECONDS, read_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as raw:
+            raw = self._connection().send(
+                method, path, headers, body, data, (CONNECT_SECONDS, read_seconds)
+            )
+            try:
                 names = {name.lower(): value for name, value in raw.headers.items()}
-                return _whole(
-                    raw.status_code,
-                    names,
-                    raw.raw.stream(_BLOCK, decode_content=False),
-                    largest,
-                )
+                blocks = raw.stream(_BLOCK, decode_content=False)
+                return _whole(raw.status, names, blocks, largest)
+            finally:
+                # Only an answer that was not read to its end closes the connection.
+                raw.close()
+                raw.release_conn()
         finally:
             if self._closes_silently:
                 # The answer may arrive before the connection's end does; the next
                 # request must not use it.
                 self.close()
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, PunctualAdapter())
-            # The environment's proxies were looked up once; doing so for every request
-            # costs more than sending it.
-            session.trust_env = False
-            session.proxies.update(self._proxies)
-            session.verify = self._trusted or True
-            self._local.session = session
-        return session
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = Connection(self.base_url, self._proxies, self._trusted or True)
+            self._local.connection = connection
+        return connection
 
 
 def _never_asked(path: str) -> str:
@@ -291,25 +279,28 @@ def _failure(error: Exception, what: str, route: Route) -> Transient:
     # for an outage and wait.
     raise_if_exhausted(error)
     message = f"{for_log(what, 200)}: {_cause(error)}"
-    if route.once and not (
-        isinstance(error, requests.ConnectTimeout) or _never_connected(error)
-    ):
+    if route.once and not _never_connected(error):
         return ResponseLost(message)
     return ServerUnreachable(message)
 
 
 def _never_connected(error: Exception) -> bool:
-    reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(
-        reason,
-        urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError,
+        getattr(error, "reason", None),
+        urllib3.exceptions.ConnectTimeoutError
+        | urllib3.exceptions.NewConnectionError
+        | urllib3.exceptions.NameResolutionError,
+    )
+
+
+def _is_timeout(error: object) -> bool:
+    return isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) and (
+        not isinstance(error, urllib3.exceptions.NewConnectionError)
     )
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(
-        error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError
-    ):
+    if any(map(_is_timeout, (error, getattr(error, "reason", None)))):
         return "no answer in time"
     text = str(error)
     untrusted = _UNTRUSTED.search(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from migration.errors import Evidence, Rejected
 from migration.lanes.api.lane import ApiLane
 from migration.lanes.api.transfer import TransferObserver
-from migration.lanes.lane import Work
+from migration.lanes.lane import Lane, Work
 from migration.ledger.records import Taken
 from migration.model import BookFile, Digest, UploadResult
 from migration.worker.checked.observed import Observed, claims
@@ -14,16 +14,17 @@ from migration.worker.checked.observed import Observed, claims
 
 @dataclass(frozen=True, slots=True)
 class CheckedLane:
-    """The lane through the API."""
+    """The lane through the API, behind one that carries many books at a time."""
 
     _lane: ApiLane
     _observed: Observed
+    _first: Lane
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
         """Carries as many books of one range as it can; returns the others."""
         for work in works:
             self._observed.check_work(work)
-        return self._lane.carry(works)
+        return self._first.carry(works)
 
     def reconcile(self, work: Work) -> None:
         """Finds out what became of a request whose answer was lost."""

@@ -17,7 +17,7 @@ from migration.errors import EmptyFile, FileChanged, Unreadable
 from migration.model import Digest
 from migration.server.data_dir import copying
 from migration.server.data_dir.copying import BLOCK, clone, copy
-from tests.support.libraries.placekit import LONG_AGO
+from tests.support.libraries.placekit import LONG_AGO, mounted
 
 MIB = 1024 * 1024
 
@@ -165,22 +165,16 @@ def test_a_full_disk_is_not_taken_for_one_that_cannot_clone(
 @pytest.fixture
 def cloning(tmp_path: Path) -> Iterator[Path]:
     """A small file system that can share blocks."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root")
     makers = [name for name in ("mkfs.btrfs", "mkfs.xfs") if shutil.which(name)]
     if not makers:
         pytest.skip("neither mkfs.btrfs (btrfs-progs) nor mkfs.xfs (xfsprogs) is here")
-    image, mounted = tmp_path / "image", tmp_path / "mounted"
-    mounted.mkdir()
+    image, place = tmp_path / "image", tmp_path / "mounted"
+    place.mkdir()
     with image.open("wb") as file:
         file.truncate(400 * MIB)
     subprocess.run([makers[0], "-q", str(image)], check=True, timeout=60)
-    if subprocess.run(
-        ["mount", "-o", "loop", str(image), str(mounted)], check=False, timeout=60
-    ).returncode:
-        pytest.skip("no loop device can be mounted here")
-    yield mounted
-    subprocess.run(["umount", "-l", str(mounted)], check=True, timeout=60)
+    with mounted(place, makers[0].removeprefix("mkfs."), "loop", str(image)):
+        yield place
 
 
 def test_a_clone_shares_its_blocks_until_one_is_written(cloning: Path) -> None:

@@ -26,7 +26,9 @@ from tests.support.libraries.placekit import (
     ignored,
     jpeg,
     left_of,
+    mounted,
     nobody,
+    remount,
 )
 
 
@@ -386,6 +388,25 @@ def test_where_the_directory_takes_nothing_nothing_half_is_left(
         with pytest.raises(error, match=said):
             directory.place(drawn, ignored)
     assert site.below() == {}
+
+
+def test_a_full_disk_leaves_nothing_and_takes_all_when_it_has_space(site: Site) -> None:
+    """A small tmpfs: the batch is placed when there is room for it."""
+    with mounted(site.data, "tmpfs", "size=1m"):
+        site.make_places()
+        size = 300_000
+        books = [
+            site.book(n, author=f"Author {n}", formats={"EPUB": os.urandom(size)})
+            for n in range(1, 7)
+        ]
+        with site.opened() as directory:
+            with pytest.raises(DataDirUnwritable, match="No space left"):
+                directory.place(chosen(directory, books), ignored)
+            assert site.below() == {}
+            remount(site.data, "size=10m")
+            placed = directory.place(chosen(directory, books), ignored)
+        assert all(isinstance(one, Placed) for one in placed)
+        assert [len(data) for data in site.below().values()] == [size] * 6
 
 
 def test_without_a_call_for_it_each_file_is_synced(

@@ -11,7 +11,7 @@ from migration.errors import DataDirUnusable
 from migration.server.data_dir import usable
 from migration.server.data_dir.places import Places
 from migration.server.data_dir.usable import check
-from tests.support.libraries.placekit import Site
+from tests.support.libraries.placekit import Site, mounted, remount
 
 
 @pytest.fixture
@@ -40,6 +40,15 @@ def test_a_directory_that_lacks_one_is_not_the_servers(site: Site, name: str) ->
     place.touch()
     with pytest.raises(DataDirUnusable, match=f"{name} is not a directory"):
         check(site.places, 0)
+
+
+def test_a_directory_that_is_mounted_read_only_is_refused(site: Site) -> None:
+    """Which root's rights do not tell."""
+    with mounted(site.data, "tmpfs", "size=1m"):
+        site.make_places()
+        remount(site.data, "ro")
+        with pytest.raises(DataDirUnusable, match="mounted read-only"):
+            check(site.places, 0)
 
 
 def test_a_directory_on_another_hosts_disk_is_refused(

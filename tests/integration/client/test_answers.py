@@ -35,6 +35,9 @@ CELLS = (
     Cell("title", "redirect", acted=False, times=2),
     Cell("rate", "foreign JSON", acted=False),
     Cell("calibre", "page", acted=True, times=2),
+    Cell("batch", "page", acted=True),
+    Cell("batch", "cut JSON", acted=True, times=3),
+    Cell("batch", "foreign JSON with an id", acted=False, times=3),
     Cell("delete", "504", acted=True),
     Cell("shelf", "page", acted=True),
     Cell("shelf", "cut JSON", acted=True, times=2),
@@ -98,6 +101,7 @@ def test_the_table_has_every_request_of_the_worker() -> None:
         "DELETE /api/sources/1",
         # What only an update or the audit does, and who looks after a lost answer.
         "GET /api/authors/1",
+        "GET /api/calibre/books/[0-9a-f]{8}/1",
         "GET /api/bookshelves/mine",
         "GET /api/bookshelves/1",
         "DELETE /api/bookshelves/1",

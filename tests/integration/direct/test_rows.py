@@ -11,6 +11,7 @@ import pytest
 from migration.errors import ServerDatabaseUnusable, ServerFault, Transient
 from migration.metadata.compare import Fields
 from migration.model import BookId, FileId, PersonName, Receipt
+from migration.server.direct import doubles
 from migration.server.direct.batch import (
     LeftBehind,
     Placed,
@@ -287,7 +288,7 @@ def test_what_a_killed_process_has_written_is_read_back(
     assert isinstance(written, Written)
     assert {one.name for one in found.shelved} == {"a", "b"}
     assert replace(found, shelved=()) == replace(written, shelved=())
-    assert other.taken([there.drawn.base_dir, gone.drawn.base_dir]) == {
+    assert other.named([there.drawn.base_dir, gone.drawn.base_dir]) == {
         there.drawn.base_dir
     }
     assert list(other.provenance()) == [
@@ -295,6 +296,39 @@ def test_what_a_killed_process_has_written_is_read_back(
     ]
     ask("DELETE FROM source")
     assert other.left(7, [left(there)])[0].receipts == ()
+
+
+def test_folders_of_ebooks_without_files_there_are_taken(
+    open_rows: Open, ask: Ask
+) -> None:
+    """Of earlier ones and of those that people make meanwhile; where files are the
+    folder itself is in the way."""
+
+    def make(folder: str, location: str = "") -> None:
+        [(ebook,)] = ask(
+            "INSERT INTO ebook (version_id, created, modified, title, language_id, "
+            "base_dir) VALUES (1, now(), now(), 'x', 2, %s) RETURNING id",
+            folder,
+        )
+        if location:
+            ask(
+                "INSERT INTO source (version_id, created, modified, ebook_id, location, "
+                "format_id, size, hash) VALUES (1, now(), now(), %s, %s, 8, 1, 'x')",
+                ebook,
+                location,
+            )
+
+    ask("SELECT setval('ebook_id_seq', 5000)")
+    make("a/empty")
+    make("a/elsewhere", "a/full/x.epub")
+    make("a/full", "a/full/y.epub")
+    ask("SELECT setval('ebook_id_seq', 9000)")
+    make("a/last", "a/last/z.epub")
+    rows = open_rows()
+    folders = ["a/empty", "a/elsewhere", "a/full", "a/new", "a/none"]
+    assert rows.taken(folders) == {"a/empty", "a/elsewhere"}
+    make("a/new")
+    assert rows.taken(folders) == {"a/empty", "a/elsewhere", "a/new"}
 
 
 def test_a_batch_whose_session_lives_is_not_taken_over(
@@ -398,52 +432,87 @@ def test_names_that_somebody_uses_stay(open_rows: Open, ask: Ask) -> None:
     assert ask("SELECT series_id FROM ebook ORDER BY id") == [(series,), (1,)]
 
 
-def test_a_file_that_somebody_uploaded_as_well_is_taken_back(
+def upload(ask: Ask, ebook: int, one: Placed) -> None:
+    """A person attaches the first of these files to an ebook."""
+    digest = one.digests[0]
+    ask(
+        "INSERT INTO source (version_id, created, modified, ebook_id, location, "
+        "format_id, size, hash) VALUES (1, now(), now(), %s, 'x/y.epub', 8, %s, %s)",
+        ebook,
+        digest.size,
+        digest.sha1,
+    )
+
+
+def test_a_file_that_somebody_uploaded_as_well_is_found(
     open_rows: Open, ask: Ask
 ) -> None:
-    """The whole ebook, or one of its files; never what somebody has touched."""
+    """And taken back, unless somebody has touched ours."""
     rows = open_rows()
-    alone = book(rows, 1, rating=40, book={"shelves": frozenset({"a"})})
+    plain = book(rows, 1, rating=40, book={"shelves": frozenset({"a"})})
     both = book(rows, 2, formats=("EPUB", "MOBI"))
-    rated, single = book(rows, 3), book(rows, 4)
-    results = rows.write(1, [alone, both, rated, single])
+    rated, edited, single = book(rows, 3), book(rows, 4), book(rows, 5)
+    results = rows.write(1, [plain, both, rated, edited, single])
     written = [one for one in results if isinstance(one, Written)]
-    assert len(written) == 4
+    assert len(written) == 5
     [theirs] = rows.write(2, [book(rows, 9)])
     assert isinstance(theirs, Written)
-    for one in (alone, both, rated):
-        digest = one.digests[0]
-        ask(
-            "INSERT INTO source (version_id, created, modified, ebook_id, location, "
-            "format_id, size, hash) VALUES (1, now(), now(), %s, 'x/y.epub', 8, %s, %s)",
-            theirs.ebook_id,
-            digest.size,
-            digest.sha1,
-        )
+    for one in (plain, both, rated, edited):
+        upload(ask, theirs.ebook_id, one)
     ask(
         "INSERT INTO ebook_rating (version_id, created, modified, ebook_id, rating, "
         "created_by_id) VALUES (1, now(), now(), %s, 20, 3)",
         rated.drawn.ebook_id,
     )
+    ask("UPDATE ebook SET version_id = 9 WHERE id = %s", edited.drawn.ebook_id)
     found = rows.doubled(written)
-    assert [one.file.book_id for one in found] == [1, 2, 3]
+    assert [one.file.book_id for one in found] == [1, 2, 3, 4]
     assert {one.other for one in found} == {theirs.ebook_id}
-    assert not rows.take_back(found[0], 99)
+    session = rows.session()
     done = [
-        rows.take_back(one, version.version)
-        for one, version in zip(found, written, strict=False)
+        doubles.take_back(session, ours, one, 2)
+        for one, ours in zip(found, written, strict=False)
     ]
-    assert done == [True, True, False]
+    assert done == [True, True, False, False]
+    kept = (rated, edited, single)
     assert ask("SELECT id FROM ebook ORDER BY id") == [
-        (both.drawn.ebook_id,),
-        (rated.drawn.ebook_id,),
-        (single.drawn.ebook_id,),
+        *((one.drawn.ebook_id,) for one in kept),
         (theirs.ebook_id,),
     ]
-    assert ask("SELECT id FROM source WHERE ebook_id = %s", both.drawn.ebook_id) == [
-        (both.drawn.source_ids[1],)
-    ]
     assert ask("SELECT count(*) FROM bookshelf_item") == [(0,)]
+
+
+def test_what_is_uploaded_at_the_same_moment_stays_once(
+    open_rows: Open, ask: Ask
+) -> None:
+    """Between our look and our commit: ours is refused, and has no rows."""
+    rows = open_rows()
+    [theirs] = rows.write(1, [book(rows, 9)])
+    assert isinstance(theirs, Written)
+    one, other = book(rows, 1, formats=("EPUB", "MOBI")), book(rows, 2)
+    digest = one.digests[0]
+    # As the row is written, theirs comes in: a trigger of the test's that fires once.
+    ask(
+        "CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO source (version_id, created, modified, ebook_id, location, "
+        f"format_id, size, hash) SELECT 1, now(), now(), {theirs.ebook_id}, 'x/y.epub', "
+        f"8, {digest.size}, '{digest.sha1}' WHERE NEW.id = {one.drawn.ebook_id}; "
+        "RETURN NULL; END $$"
+    )
+    ask(
+        "CREATE TRIGGER meanwhile AFTER INSERT ON ebook FOR EACH ROW EXECUTE FUNCTION "
+        "meanwhile()"
+    )
+    results = rows.write(2, [one, other])
+    assert why(results) == [
+        f"its EPUB was uploaded at the same moment (ebook {theirs.ebook_id})",
+        "",
+    ]
+    assert ask("SELECT id FROM ebook ORDER BY id") == [
+        (theirs.ebook_id,),
+        (other.drawn.ebook_id,),
+    ]
+    assert ask("SELECT count(*) FROM source") == [(3,)]
 
 
 def test_a_librarians_books_are_the_librarians(open_rows: Open, ask: Ask) -> None:

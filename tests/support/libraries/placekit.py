@@ -2,11 +2,13 @@
 
 import io
 import os
+import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import pytest
 from PIL import Image
 
 from migration.calibre.paths import Tree
@@ -37,6 +39,26 @@ def ignored(_count: int) -> None:
     """Bytes that were moved."""
 
 
+@contextmanager
+def mounted(place: Path, kind: str, options: str, what: str = "none") -> Iterator[None]:
+    """A file system of its own; the test is skipped where none can be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    command = ["mount", "-t", kind, "-o", options, what, str(place)]
+    if subprocess.run(command, check=False, timeout=60, capture_output=True).returncode:
+        pytest.skip(f"no {kind} can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=60)
+
+
+def remount(place: Path, options: str) -> None:
+    """Changes a mounted file system."""
+    command = ["mount", "-o", f"remount,{options}", str(place)]
+    subprocess.run(command, check=True, timeout=60)
+
+
 class Site:
     """A library and a data directory below one folder."""
 
@@ -45,6 +67,10 @@ class Site:
         self.library, self.data = root / "library", root / "data"
         self.library.mkdir(parents=True)
         self.places = Places.below(self.data)
+        self.make_places()
+
+    def make_places(self) -> None:
+        """The server's directories, which are empty."""
         for place in (self.places.books, self.places.thumbnails, self.places.uploads):
             place.mkdir(parents=True)
 

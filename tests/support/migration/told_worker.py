@@ -280,5 +280,8 @@ def _options(folder: Path, url: str, more: tuple[str, ...]) -> Options:
         "1",
         "--audit",
         "off",
+        # As in `clean_environment`.
+        "--lane",
+        "api",
     ]
     return read_options([*common, *more], folder)

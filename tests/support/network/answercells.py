@@ -162,6 +162,7 @@ ROUTES: Mapping[str, Route] = {
     "shelves of": Route("GET", r"/api/bookshelves/with-ebook/\d+"),
     "add": Route("POST", r"/api/bookshelves/\d+/add"),
     "items": Route("GET", r"/api/bookshelves/\d+/items"),
+    "batch": Route("POST", "/api/calibre/books"),
     "delete": Route("DELETE", r"/api/ebooks/\d+", ("POST", "/api/ebooks", Do.TWICE)),
 }
 
@@ -311,6 +312,7 @@ def run_cell(cell: Cell, shelf: Shelf, folder: Path) -> list[str]:
             behind,
             folder / "state",
             LAST_LOOK_SECONDS="1.2" if late else "0.1",
+            MIGRATE_LANE="auto" if cell.route == "batch" else "api",
         )
     wrong = differences(library, shelf, before)
     if code != 0:

@@ -39,7 +39,28 @@ SHELF: dict[str, Json] = {"id": 3, "name": "Read", "owner": "me"}
 ITEM: dict[str, Json] = {"id": 8, "version_id": 1, "ebook": {"id": 5, "title": "w"}}
 
 #: Method, path, a good answer, and a key without which it is none ("" for a list).
+#: A book of a batch, as the embedded server has made it.
+BATCHED: dict[str, Json] = {
+    "book": 5,
+    "id": 5,
+    "sources": [7],
+    "made": True,
+    "cover_sha1": "",
+    "ebook": EBOOK,
+}
 ROUTES: list[tuple[str, str, Json, str]] = [
+    (
+        "POST",
+        "/api/calibre/books",
+        {"books": [BATCHED, {"book": 6, "refused": "file too big"}]},
+        "books",
+    ),
+    (
+        "GET",
+        "/api/calibre/books/1a2b3c4d/5",
+        {**BATCHED, "files": [{"format": "epub", "sha1": "a" * 40, "size": 9}]},
+        "sources",
+    ),
     ("POST", "/login", {"access_token": TOKEN, "refresh_token": TOKEN}, "access_token"),
     ("GET", "/api/languages", [{"id": 2, "code": "en", "name": "English"}], ""),
     ("GET", "/api/genres", [{"id": 53, "name": "Action"}], ""),

@@ -56,6 +56,18 @@ CREATE INDEX ON ebook_authors (author_id);
 CREATE INDEX ON ebook USING gin (full_text);
 CREATE TEXT SEARCH CONFIGURATION custom (COPY = simple);
 """
+#: Columns of tables that are only read, as far as prepare_server looks at them.
+_READ = """
+CREATE SEQUENCE language_id_seq START 100;
+ALTER TABLE language ADD version_id integer, ADD name varchar(64),
+    ALTER id SET DEFAULT nextval('language_id_seq');
+ALTER SEQUENCE language_id_seq OWNED BY language.id;
+ALTER TABLE format ADD mime_type varchar(128);
+ALTER TABLE version ADD id bigserial;
+ALTER TABLE "user" ADD password varchar(128), ADD email varchar(128);
+CREATE TABLE synonym (id bigserial PRIMARY KEY, other_name varchar(512),
+    our_name varchar(512), category varchar(3));
+"""
 #: The text a book is found by, and who keeps it: as the server's do, each row's trigger
 #: writes the ebook again, by unqualified names.
 _SEARCH = """
@@ -125,10 +137,8 @@ def _type(table: str, column: str, one: schema.Column) -> str:
 def template(server: Postgres) -> str:
     """Makes the database that `copy_of` copies; returns its name."""
     with psycopg.connect(server.create("direct"), autocommit=True) as db:
-        for part in (tables(), _KEYS, _SEARCH):
+        for part in (tables(), _READ, _KEYS, _SEARCH):
             db.execute(part.encode())
-        # A version's row has an id, which the lane does not read.
-        db.execute("ALTER TABLE version ADD COLUMN id bigserial")
         db.execute("INSERT INTO version (version) VALUES (2)")
         for number, name in USERS.items():
             db.execute('INSERT INTO "user" VALUES (%s, %s, true)', (number, name))

@@ -501,12 +501,18 @@ def test_what_the_server_asked_for_travels(kind: type[Transient]) -> None:
 
 
 def test_the_client_reads_no_answer_past_the_gate() -> None:
-    """Every request goes through `Wire.send`; nothing else of the worker speaks
-    HTTP."""
+    """Every request goes through `Wire.send` and its connection; nothing else of the
+    worker speaks HTTP."""
     folder = Path(responses.__file__).parent
     speaking = {
         path.name
         for path in folder.parent.rglob("*.py")
         if "import requests" in path.read_text("utf-8")
     }
-    assert speaking == {"transport.py"}
+    assert speaking == {"transport.py", "connection.py"}
+    users = {
+        path.name
+        for path in folder.parent.rglob("*.py")
+        if "http.connection import" in path.read_text("utf-8")
+    }
+    assert users == {"transport.py"}

@@ -210,6 +210,22 @@ def test_files_of_one_book_have_different_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("epub", "epub"),
+        ("EPUB", "epub"),
+        ("../../x", "x"),
+        ("e/p", "ep"),
+        ("..", "bin"),
+        ("x" * 40, "x" * LONGEST_EXTENSION),
+    ],
+)
+def test_an_extension_is_letters_and_digits(given: str, plain: str) -> None:
+    """Whatever Calibre's database says."""
+    assert names.plain_extension(given) == plain
+
+
+@pytest.mark.parametrize(
     ("location", "inside"),
     [
         ("a/b.epub", True),

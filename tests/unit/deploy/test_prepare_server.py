@@ -9,6 +9,7 @@ import pytest
 from bookshelf.storage.vocabulary import languages
 from deploy.prepare_server.command import SCRIPT, Statement, build_parser, statements
 from deploy.prepare_server.language_sql import SQL, with_languages
+from migration.server.direct import schema
 from tests.support.environment import PROJECT, clean_environment
 
 
@@ -93,10 +94,21 @@ def test_a_script_is_taken_apart_as_psql_does_it(
     assert list(statements(script)) == expected
 
 
+def test_the_role_gets_the_rights_that_the_lane_looks_for() -> None:
+    """All of them, and the genres' other names, which a worker reads."""
+    _, _, rest = SCRIPT.read_text("utf-8").partition("$rights$\n")
+    lines, _, _ = rest.partition("$rights$;")
+    granted = {
+        table: tuple(rights) for table, *rights in map(str.split, lines.splitlines())
+    }
+    assert granted == {**schema.RIGHTS, "synonym": ("SELECT",)}
+    assert str(list(schema.USER_COLUMNS)) in SCRIPT.read_text("utf-8")
+
+
 def test_only_answers_change_anything() -> None:
     """The file's own statements set, ask and look: a dry run may run all of them."""
     found = list(statements(SCRIPT.read_text("utf-8")))
-    assert [statement.asks for statement in found].count(True) == 2
+    assert [statement.asks for statement in found].count(True) == 3
     assert {statement.sql.split()[0] for statement in found} == {"SET", "DO", "WITH"}
     for statement in found:
         assert re.match(r"\s*WITH .* (?:INSERT|UPDATE|DELETE)", statement.sql) is None

@@ -52,6 +52,7 @@ def test_what_the_caller_must_do(
         ("fe_sendauth: no password supplied", ServerDatabaseUnusable),
         ('FATAL: database "hunter2" does not exist', ServerDatabaseUnusable),
         ("FATAL: no pg_hba.conf entry for host", ServerDatabaseUnusable),
+        ("FATAL: unsupported startup parameter: options", ServerDatabaseUnusable),
         ("Connection refused", ServerUnreachable),
         ("timeout expired", ServerUnreachable),
         ("could not translate host name hunter2", ServerUnreachable),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from migration.model import BookId, Digest, FileId, PersonName
 from migration.server.direct import values
-from migration.server.direct.rows import FEWEST, MOST, next_count
 from migration.server.direct.values import Numbers, Stamp
+from migration.server.direct.writing import FEWEST, MOST, next_count
 from tests.support.servers.directkit import FORMATS, LIBRARY, digest_of, placed
 
 AT = datetime(2026, 11, 30, 12, 0, 0, 5)  # noqa: DTZ001 - as the columns have it

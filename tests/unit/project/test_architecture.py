@@ -10,7 +10,11 @@ import pytest
 from tests.support.environment import PROJECT
 
 MAKERS = {
-    "Receipt": {"migration/server/client.py", "migration/server/direct/reading.py"},
+    "Receipt": {
+        "migration/server/client.py",
+        "migration/server/direct/reading.py",
+        "migration/server/importing.py",
+    },
     "RemoteMatch": {"migration/server/client.py", "migration/server/postgresql.py"},
     "Known": {"migration/ledger/parts/hashes.py"},
     "Evidence": {"migration/evidence.py"},

@@ -52,6 +52,7 @@ OTHER = {
     "all, off, auto, or a percentage such as 1%": ("off",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
+    "auto or api or direct": ("api",),
     "auto or require": ("require",),
     "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),

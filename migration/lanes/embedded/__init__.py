@@ -1,0 +1,1 @@
+"""The lane to the embedded server: many books in one request."""
