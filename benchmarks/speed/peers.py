@@ -3,13 +3,15 @@ when the goal is missed.
 
     python -m benchmarks.speed.peers [--quick] [--files 500] [--rounds 5] [--peer CMD]
 
-Turn about, each onto something empty: (a) two workers to an embedded server, (b)
+Turn about, each onto something empty: (a) two workers to an embedded server, which
+takes many books in one request or, with `--lane api`, one after the other, (b)
 `calibredb add` into a fresh library, (c) a script that calls curl for each request of
 each file, as a user would write it, to an embedded server, (d) any client command given
 with --peer, run through the shell with the variables URL, WS_URL, USERNAME, PASSWORD
 and FOLDER (all files are there). Seconds are from the start of the commands to the end
-of the last, start-up included. Nothing is acknowledged by the embedded server before
-its bytes and its row are on the disk (fsync; synchronous = FULL)."""
+of the last, start-up included, without reading back (--audit off): nobody else does.
+Nothing is acknowledged by the embedded server before its bytes and its row are on the
+disk (fsync or syncfs; synchronous = FULL)."""
 
 import argparse
 import io
@@ -83,8 +85,12 @@ class Peers:
             (self.loose / f"book{number:05}.epub").write_bytes(book.files["EPUB"])
 
     def workers(self) -> float:
-        """(a) Seconds for two workers."""
-        return self._served(self._run_workers)
+        """(a) Seconds for two workers, which send many books in one request."""
+        return self._served(lambda shelf: self._run_workers(shelf, "auto"))
+
+    def one_by_one(self) -> float:
+        """(a) Seconds for two workers that send one book after the other."""
+        return self._served(lambda shelf: self._run_workers(shelf, "api"))
 
     def calibredb(self) -> float:
         """(b) Seconds for `calibredb add`; the fresh library is made before."""
@@ -117,7 +123,7 @@ class Peers:
         """(d) Seconds for the command of --peer."""
         return self._served(lambda shelf: self._shell(self.peer, shelf))
 
-    def _run_workers(self, shelf: Shelf) -> None:
+    def _run_workers(self, shelf: Shelf, lane: str) -> None:
         state = self._fresh("state")
         command = [
             sys.executable,
@@ -127,6 +133,8 @@ class Peers:
             shelf.url,
             "--state-dir",
             str(state),
+            "--lane",
+            lane,
         ]
         running = [
             subprocess.Popen(
@@ -207,6 +215,7 @@ def main() -> int:
         peers = Peers(Path(name), files, given.peer)
         ways: dict[str, Callable[[], float]] = {
             f"{WORKERS} workers, embedded server": peers.workers,
+            "the same, --lane api": peers.one_by_one,
             "calibredb add": peers.calibredb,
             "curl for each request": peers.curl,
             **({given.peer: peers.other} if given.peer else {}),
