@@ -59,7 +59,6 @@ OTHER = {
     "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
-    "WIDTHxHEIGHT in pixels, such as 320x452": ("200x300",),
 }
 #: What no kind of setting allows in an environment or a file of sane size.
 WRONG = "x" * 5000
