@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -18,13 +19,15 @@ from migration.calibre.paths import LATELY_SECONDS
 from migration.errors import EmptyFile, FileChanged, Unreadable
 from migration.model import Digest
 
-#: Bytes read at a time.
-BLOCK = 1024 * 1024
+#: Bytes read at a time: what is hashed and written then is still in the processor's
+#: cache.
+BLOCK = 256 * 1024
 #: Linux's request to share the blocks of another file, see ioctl_ficlone(2).
 _FICLONE = 0x40049409
 #: Smaller files are never worth looking for holes in.
 _SPARSE_BYTES = 64 * 1024
 _ZEROS = memoryview(bytes(BLOCK))
+_thread = threading.local()
 
 
 class _Hash:
@@ -152,9 +155,12 @@ def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
 def _blocks(
     source: int, start: int = 0, length: int | None = None
 ) -> Iterator[memoryview]:
-    """Yields a file's bytes; each block is valid until the next one."""
+    """Yields a file's bytes, to one reader in a thread at a time.
+
+    Each block is valid until the next one.
+    """
     left = os.fstat(source).st_size + 1 if length is None else length
-    held = memoryview(bytearray(min(BLOCK, left)))
+    held = _buffer()
     while left:
         try:
             count = os.preadv(source, [held[: min(left, len(held))]], start)
@@ -165,6 +171,14 @@ def _blocks(
         yield held[:count]
         start += count
         left -= count
+
+
+def _buffer() -> memoryview:
+    """Returns this thread's buffer: making one for each file costs as much as a copy."""
+    found: memoryview | None = getattr(_thread, "buffer", None)
+    if found is None:
+        found = _thread.buffer = memoryview(bytearray(BLOCK))
+    return found
 
 
 def _write(target: int, block: memoryview, position: int) -> None:
