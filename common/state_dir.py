@@ -152,12 +152,17 @@ def belonging(
 def meant(places: Sequence[Place], command: str) -> Place | None:
     """Returns the place that runs, or else the last one used; None when there are none.
 
+    One where a start was refused before its ledger was bound is the last to be meant.
     Raises StateDirUnclear when several run, with `command` for each.
     """
     running = [place for place in places if place.runs]
     if len(running) > 1:
         raise StateDirUnclear(several(running, command))
-    return running[0] if running else max(places, key=_recency, default=None)
+    return running[0] if running else max(places, key=_last_begun, default=None)
+
+
+def _last_begun(place: Place) -> tuple[bool, datetime]:
+    return bool(place.library_id), place.used_at
 
 
 def several(places: Sequence[Place], command: str) -> str:

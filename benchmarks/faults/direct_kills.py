@@ -103,6 +103,7 @@ class Round:
             ],
             env=clean_environment(
                 MBS2_PASSWORD=os.environ["MBS2_PASSWORD"],
+                MBS2_WS_URL=os.environ.get("MBS2_WS_URL", ""),
                 MBS2_DB_URI=self._server.db_uri,
                 MBS2_DATA_DIR=str(self._server.data_dir),
                 RECONCILE_AFTER_SECONDS="2",

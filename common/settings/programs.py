@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
+from common.settings.lanes import Lanes
 from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
@@ -212,7 +213,7 @@ class StartSettings(
     Updates,
     LibraryLock,
     Selecting,
-    Database,
+    Lanes,
     User,
     Engine,
     ServerOrOurs,

@@ -110,7 +110,7 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The server's own database, read only."""
+    """The server's own database, and its disk, where they are at hand."""
 
     db_uri: str = setting(
         kinds.verbatim(),
@@ -121,6 +121,16 @@ class Database:
         secret=True,
         what="URI of the server's PostgreSQL, for its list of file hashes and for "
         "preparing it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+    )
+    data_dir: Path | None = setting(
+        kinds.path(),
+        None,
+        variable="MBS2_DATA_DIR",
+        option="--data-dir",
+        metavar="DIR",
+        default_text="not at hand",
+        what="the server's data directory, with books, thumbs and uploads in it, if it "
+        "is on this machine: with MBS2_DB_URI books go straight into both",
     )
 
 

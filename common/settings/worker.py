@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
+from common.settings.lanes import Lanes
 from common.settings.selecting import Selecting
+from common.settings.server_files import ServerFiles
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
     Auditing,
-    Database,
     Engine,
     Library,
     LibraryLock,
@@ -90,21 +91,6 @@ class Work(Extent):
         option="--default-language",
         metavar="CODE",
         what="language code for books whose language the server does not have",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lanes:
-    """How books get to the server."""
-
-    lane: str = setting(
-        kinds.choice("auto", "api", "direct"),
-        "auto",
-        variable="MIGRATE_LANE",
-        option="--lane",
-        metavar="WORD",
-        what="how books get to the server: api (one by one), direct (many at a time, "
-        "past its API) or auto (direct where that is possible)",
     )
 
 
@@ -279,13 +265,13 @@ class WorkerSettings(
     LogFormat,
     Cluster,
     Limits,
-    Lanes,
     Auditing,
     Comparing,
     Updates,
     Selecting,
     Work,
-    Database,
+    ServerFiles,
+    Lanes,
     User,
     Engine,
     Server,

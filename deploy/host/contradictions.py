@@ -25,7 +25,7 @@ class Contradiction:
 TABLE = (
     Contradiction(
         "--demo",
-        ("--library", "DIR", "--server"),
+        ("--library", "DIR", "--server", "--data-dir", "--owner"),
         "it moves the shipped library to a server of its own",
     ),
     Contradiction("--demo", ("--state-dir",), "it keeps everything in demo/state/"),

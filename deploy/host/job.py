@@ -81,6 +81,11 @@ def check_for_all(found: Sources) -> MonitorSettings:
     return of_monitor
 
 
+def contradictory(values: StartSettings) -> str:
+    """Returns why these settings are refused together, or ""."""
+    return why_not_delete(values) or values.lane_refusal
+
+
 def why_not_delete(values: StartSettings) -> str:
     """Returns why nothing may be deleted although it is asked for, or ""."""
     if values.delete_removed and values.watch:

@@ -30,7 +30,7 @@ from deploy.host.job import (
     Job,
     Mode,
     check_for_all,
-    why_not_delete,
+    contradictory,
     without_selection,
     workers_of,
 )
@@ -55,7 +55,7 @@ def read_job(argv: Sequence[str], say: Say, undo: ExitStack) -> tuple[Job, Mode]
     of_monitor = check_for_all(found)
     if given.llm_enabled:
         require_llm_key(of_monitor)
-    if why := why_not_delete(values):
+    if why := contradictory(values):
         parser.error(why)
     if given.demo:
         demo = _demo(given, values, found, say, undo)

@@ -1,7 +1,8 @@
 """The last look at the server before a pass is closed.
 
 It is a search for ebooks that still have a working title. The server's newest ebooks
-are paged through, a hundred at a time, back to where the pass began. That finds an
+are paged through, a hundred at a time, back to where the pass began; where its database
+is at hand, one query does that. It finds an
 ebook left by a request that was delivered twice, one that never got its title, and one
 that the ledger forgot. An empty one is deleted; otherwise the book is given back to the
 workers. What cannot be set right is reported, and the pass ends with exit status 8.
@@ -53,6 +54,9 @@ class LastLook:
     delete_removed: Callable[[int], None] = lambda _pass_id: None
     #: Called with the numbers of the look and of each page of the listing it has read.
     moved: Callable[[int, int], None] = lambda _look, _page: None
+    #: Returns from the server's database the ebooks above an id that may be marked;
+    #: None when it is not at hand.
+    marked: Callable[[EbookId], list[ListedEbook] | None] = lambda _after: None
 
     def begin(self, pass_id: int) -> None:
         """Records how far a later look must page back, unless that is known.
@@ -100,7 +104,9 @@ class LastLook:
 
     def _suspects(self, look: Look) -> list[EbookId]:
         """Returns the ebooks to examine: marked as ours, or different earlier."""
-        listed, uuid = self._listed(look), self.ledger.identity.first_library
+        found = self.marked(look.newest_before)
+        listed = self._listed(look) if found is None else found
+        uuid = self.ledger.identity.first_library
         marked = {
             ebook.id
             for ebook in listed

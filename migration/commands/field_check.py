@@ -103,7 +103,7 @@ class FieldChecker:
         fields = tuple(
             field
             for field in _FIELDS
-            if field is not Field.RATING or self.options.ratings == "on"
+            if field is not Field.RATING or self.options.sees_ratings
         )
         reported = {
             one.field: one.kind.value for one in self.ledger.carried.standing(book.id)

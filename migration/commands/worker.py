@@ -70,6 +70,8 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
             return _come_to_its_end(built, make, signals)
         except BaseException as error:  # noqa: BLE001 - anything a script may raise
             return explained(opened, error, signals)
+        finally:
+            built.close()
 
 
 def _come_to_its_end(

@@ -16,6 +16,7 @@ from common.sanitize import sanitize_text
 from migration.errors import ServerDatabaseUnusable, ServerUnreachable
 from migration.ledger.ledger import Ledger
 from migration.model import Digest, EbookId, RemoteMatch
+from migration.server.payloads import ListedEbook
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,6 +118,26 @@ def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
             if row is not None:
                 found[digest] = EbookId(row[0])
     return found
+
+
+def marked(uri: str, after: EbookId) -> list[ListedEbook] | None:
+    """Returns the ebooks above this id whose title may be a working title.
+
+    None when there is no such database to ask. Raises ServerUnreachable.
+    """
+    if not uri:
+        return None
+    try:
+        with _translated("ebook"), _connected(uri) as db:
+            rows = db.execute(
+                "SELECT id, title FROM ebook WHERE id > %s AND "
+                "position(' ~' IN title) > 0",
+                (after,),
+            ).fetchall()
+    except ServerDatabaseUnusable as error:
+        log.info("%s; the server's ebooks are paged through", error)
+        return None
+    return [ListedEbook(EbookId(number), title) for number, title in rows]
 
 
 def _pages(uri: str, after: int) -> Iterator[tuple[int, list[RemoteMatch]]]:

@@ -94,9 +94,10 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
         server_url = server_url or seen.server
     ours = _is_embedded(state_dir, server_url)
     server = EMBEDDED if ours else canonical_server(server_url)
-    if use and not server_url:
-        # Its ledger is gone, and will be rebuilt there.
-        library_id, server = library_id or use.library_id, use.server
+    if use:
+        # Its ledger is gone or damaged, and will be rebuilt there.
+        library_id = library_id or use.library_id
+        server = server if server_url else use.server
     used_at = use.used_at if use else _changed_at(state_dir)
     return Place(
         state_dir, library_id, library, server, server_url, used_at, runs(state_dir)

@@ -1,7 +1,7 @@
 """Accounting of files: first the ledger, then the progress file, then one log line."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from common import sanitize
@@ -57,24 +57,39 @@ class Accounting:
         if recorded:
             self.tell(work, file, result)
 
+    def arrived(self, work: Work, files: Collection[FileId], seconds: float) -> None:
+        """Counts and logs files that the ledger has already, as uploaded.
+
+        `seconds` is what each has taken.
+        """
+        for file in [one for one in work.files if one.id in files]:
+            work.files.remove(file)
+            self._count(file, Outcome.UPLOADED)
+            self._tell_uploaded(work, file, seconds)
+
     def tell(self, work: Work, file: BookFile, result: UploadResult) -> None:
         """Says of a file that the ledger has its outcome."""
-        self.streak.ends()
-        self.settled(file.id, result.outcome)
-        self.tracker.over(file.id)
-        count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
-        name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
+        self._count(file, result.outcome)
         match result.outcome:
             case Outcome.UPLOADED:
-                self.log.info(logs.uploaded(name, file.size, result.seconds))
-                if count % RATE_EVERY == 0:
-                    self.log.info(
-                        logs.average_rate(self.tracker.snapshot().rate_files_per_min)
-                    )
+                self._tell_uploaded(work, file, result.seconds)
             case Outcome.DUPLICATE:
-                self.log.info(logs.duplicate(name))
+                self.log.info(logs.duplicate(_name(work, file)))
             case _:
-                self.log.warning(logs.failed(name, result.reason, result.message))
+                self.log.warning(
+                    logs.failed(_name(work, file), result.reason, result.message)
+                )
+
+    def _count(self, file: BookFile, outcome: Outcome) -> None:
+        self.streak.ends()
+        self.settled(file.id, outcome)
+        self.tracker.over(file.id)
+        self.tracker.settled(file.id.book_id, outcome, file.size)
+
+    def _tell_uploaded(self, work: Work, file: BookFile, seconds: float) -> None:
+        self.log.info(logs.uploaded(_name(work, file), file.size, seconds))
+        if self.tracker.count(Outcome.UPLOADED) % RATE_EVERY == 0:
+            self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
 
     def dropped(self, work: Work) -> None:
         """Counts the files of a book that is called done without their outcome."""
@@ -131,3 +146,7 @@ class Accounting:
         self.left_pending[work.book.id] = said
         self.log.error("Left pending for this run: %s", said)
         self.ledger.books.let_go(work.book.id)
+
+
+def _name(work: Work, file: BookFile) -> str:
+    return f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"

@@ -50,7 +50,7 @@ def put_together(
         timedelta(seconds=options.reconcile_after_seconds),
         options.ask_first_bytes,
         options.prefer,
-        options.ratings == "on",
+        options.sees_ratings,
         throttle,
     )
     lane = ApiLane(

@@ -1,6 +1,7 @@
 """A worker's checks of the server, with its settings: at the start and at the end."""
 
 from collections.abc import Callable
+from functools import partial
 
 from common.settings.setting import part
 from common.settings.worker import Waits
@@ -11,6 +12,7 @@ from migration.checks.removed import RemovedBooks
 from migration.checks.spot_check import SpotCheck as SpotCheck
 from migration.errors import LibraryBusy
 from migration.model import BookId
+from migration.server import postgresql
 from migration.worker.options import Options
 from migration.worker.resources import Resources
 
@@ -37,6 +39,7 @@ def last_look(opened: Resources) -> LastLook:
         _audit(opened),
         _delete_removed(opened),
         lambda look, page: opened.tracker.reach(("listed", look), (0, page)),
+        partial(postgresql.marked, opened.options.db_uri),
     )
 
 
@@ -82,7 +85,7 @@ def order_of(options: Options, books: tuple[BookId, ...] | None = None) -> Order
         options.audit,
         options.default_language,
         options.formats,
-        options.ratings == "on",
+        options.sees_ratings,
         part(Waits, options),
         books,
     )

@@ -124,6 +124,14 @@ class Conclusion:
                 "%d files that the server had lost were sent to it again, or failed, in this pass",
                 lost,
             )
+        left = self.ledger.hashes.batches.left_over()
+        if left:
+            self.log.warning(
+                "Files of %d books may be left in the server's data directory, without "
+                "a row, by a process that was killed; the next worker with the direct "
+                "lane removes them",
+                left,
+            )
 
     def _tell_left_pending(self, equation: str) -> None:
         """Logs which books are left pending, and why."""

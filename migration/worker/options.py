@@ -84,6 +84,11 @@ class Options(WorkerSettings):
         """Whether logs are also written as NDJSON."""
         return self.log_format == "json"
 
+    @property
+    def sees_ratings(self) -> bool:
+        """Whether ratings are carried, and are the login's own, which it can compare."""
+        return self.ratings == "on" and self.lane_owner in ("", self.username)
+
     def __repr__(self) -> str:
         """Leaves out the password, and the database URI, which may contain one."""
         return (
@@ -218,7 +223,10 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
     deletes = values.delete_removed
-    if why := objection(values, found, datetime.now(UTC), deletes=deletes):
+    if why := (
+        objection(values, found, datetime.now(UTC), deletes=deletes)
+        or values.lane_refusal
+    ):
         parser.error(why)
     where = _where(given, values, found, argv, project)
     # A map is made from the ledger alone.

@@ -1,9 +1,10 @@
 """The parts that move one worker's books, built on the resources of its process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane
+from migration.worker import both_lanes
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -45,6 +46,8 @@ class Built:
     opened: Resources
     parts: Parts
     conclusion: Conclusion
+    #: Ends the process of the direct lane.
+    close: Callable[[], None]
 
 
 def put_together(opened: Resources, changed_script: str) -> Built:
@@ -67,18 +70,18 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
     transport = RememberedTransport(opened.transport, observed)
-    context, api = api_lane.put_together(
-        opened, transport, current, accounting, lambda: comparing.wait(1)
+    file_limiter = RateLimiter(
+        options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
-    first = api_lane.first_of(
+    lanes = both_lanes.put_together(
         opened,
-        context,
-        api,
+        transport,
         accounting,
+        both_lanes.Limits(comparing, file_limiter, time_limit),
         lambda: pool.stopping or time_limit.is_up(),
         changed_script,
     )
-    checked = checked_parts.put_together(opened, observed, current, context.left_out)
+    checked = checked_parts.put_together(opened, observed, current, lanes.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
     parts = Parts(
@@ -87,13 +90,11 @@ def put_together(opened: Resources, changed_script: str) -> Built:
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
-        CheckedLane(api, observed, first),
+        CheckedLane(lanes.api, observed, lanes.first),
         transport,
         ScriptConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
-        RateLimiter(
-            options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
-        ),
+        file_limiter,
     )
-    return Built(opened, parts, conclusion)
+    return Built(opened, parts, conclusion, lanes.close)

@@ -74,7 +74,7 @@ class HostProcess:
         second while it works, and may raise; `moved` is told the bytes it has placed.
         Raises HostBroke, or what keeps it from starting: Misconfigured or Transient.
         """
-        self._silence, self._look, self._moved = silence, look, moved
+        self.silence, self._look, self._moved = silence, look, moved
         ours, its = socket.socketpair()
         with its:
             self._process = _start(its.fileno())
@@ -111,7 +111,7 @@ class HostProcess:
                 if not self._connection.poll(LOOK_SECONDS):
                     silent += LOOK_SECONDS
                     self._look()
-                    if silent >= self._silence:
+                    if silent >= self.silence:
                         raise HostBroke(f"no sign of life for {silent:.0f} s")
                     continue
                 message: Reply | Moved = self._connection.recv()

@@ -24,7 +24,6 @@ from migration.server.direct.batch import (
     LeftBehind,
     NewBook,
     NewFile,
-    Placed,
     Written,
 )
 
@@ -88,15 +87,14 @@ def left_behind(book: JournalBook) -> LeftBehind:
 
 
 def ended_book(
-    book: JournalBook, written: Written, cover_sha1: str, placed: Placed | None
+    book: JournalBook, written: Written, cover_sha1: str, calibre_sha1: str
 ) -> EndedBook:
     """Returns what the ledger records of a book that is on the server.
 
-    `cover_sha1` is that of its cover there. `placed` is None for a book that a killed
-    process has written: then Calibre's cover of that moment is not known, and counts as
-    changed when the book is compared next.
+    `cover_sha1` is that of its cover there, `calibre_sha1` that of Calibre's; "" counts
+    as changed when the book is compared next.
     """
-    calibre = replace(book.calibre, cover=placed.calibre_sha1 if placed else "")
+    calibre = replace(book.calibre, cover=calibre_sha1)
     server = replace(
         written.fields,
         cover=cover_sha1,

@@ -1,21 +1,27 @@
 """What the process of the direct lane does, message by message."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from migration.lanes.direct.messages import (
     DidPlace,
     Draw,
     Drew,
     Place,
+    Recall,
+    Recalled,
     Reply,
     Request,
     Settle,
     Settled,
+    Tidied,
+    Tidy,
     Write,
     Wrote,
 )
 from migration.lanes.direct.ports import DataDir, Rows
+from migration.model import FileId, Receipt
 from migration.server.direct.batch import (
     Drawn,
     LeftBehind,
@@ -24,6 +30,9 @@ from migration.server.direct.batch import (
     Refused,
     Written,
 )
+
+#: Files that are named at a time.
+RECALLED = 1000
 
 
 @dataclass(slots=True)
@@ -38,6 +47,7 @@ class Host:
     moved: Callable[[int], None]
     #: What was placed for the batch in hand, by its token.
     _placed: dict[int, tuple[Placed, ...]] = field(default_factory=dict)
+    _recalled: Iterator[tuple[FileId, Receipt]] | None = None
 
     def answer(self, request: Request) -> Reply:
         """Does what is asked."""
@@ -55,11 +65,20 @@ class Host:
                 return Wrote(tuple(self._write(token, kept)))
             case Settle(token, left):
                 return self._settle(token, left)
+            case Tidy():
+                return Tidied(self.rows.merge())
+            case Recall():
+                return Recalled(self._recall())
 
     def close(self) -> None:
         """Ends connection and threads."""
         self.data_dir.close()
         self.rows.close()
+
+    def _recall(self) -> tuple[tuple[FileId, Receipt], ...]:
+        if self._recalled is None:
+            self._recalled = self.rows.provenance()
+        return tuple(islice(self._recalled, RECALLED))
 
     def _draw(self, books: tuple[NewBook, ...]) -> Iterable[Drawn | Refused]:
         files = sum(len(book.files) for book in books)

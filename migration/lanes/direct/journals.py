@@ -4,13 +4,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from migration.lanes.api.book_cover import cover_digest
 from migration.lanes.context import Context
 from migration.lanes.direct.facts import ended_book, journal_book, lost_of
 from migration.lanes.lane import Work
-from migration.ledger.batch_journal import Batch
+from migration.ledger.batch_journal import Batch, JournalBook
+from migration.ledger.records import BookState, Step
 from migration.ledger.tables import notices
+from migration.metadata.ebook_metadata import working_title
 from migration.metadata.shelves import Wanted
-from migration.model import BookId, FileId
+from migration.model import BookId, FileId, Receipt
 from migration.server.direct.batch import Drawn, Placed, Refused, Written
 from migration.server.payloads import name_keys
 
@@ -100,7 +103,7 @@ class Journals:
                 journal[book],
                 written,
                 hand.placed[book].cover_sha1,
-                hand.placed[book],
+                hand.placed[book].calibre_sha1,
             )
             for book, written in hand.written.items()
         ]
@@ -109,3 +112,36 @@ class Journals:
     def tell_refused(self, refused: Refused) -> None:
         """Logs why a book goes by the API after all."""
         self.log.info("Book %d goes by the API: %s", refused.book, refused.why)
+
+    def forget_names(self, works: Sequence[Work]) -> None:
+        """Forgets the server's ids of these books' names: some are gone."""
+        keys = {key for work in works for key in name_keys(work.metadata)}
+        self.given.ledger.books.forget_names(keys)
+
+    def cover_of(self, work: Work | None, book: JournalBook) -> str:
+        """Returns the SHA-1 of the cover that a killed process has taken.
+
+        "" when it may be another by now.
+        """
+        if work is None or work.book.modified != book.modified:
+            return ""
+        return cover_digest(self.given.library, work.book) or ""
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether the ledger was lost, so that the server knows more than it."""
+        return self.given.current.rebuilt
+
+    def recall(self, files: Sequence[tuple[FileId, Receipt]]) -> None:
+        """Learns again what a lane has written, from its rows.
+
+        The API lane finds the files there, and records what is carried of their books.
+        """
+        ledger = self.given.ledger
+        ledger.hashes.learn(receipt for _file, receipt in files)
+        for file, receipt in files:
+            if ledger.books.get(file.book_id) is None:
+                uuid = ledger.identity.first_library
+                working = working_title("", uuid, file.book_id)
+                state = BookState(working, receipt.ebook_id, Step.RECORD)
+                ledger.books.save(file.book_id, state)

@@ -20,8 +20,9 @@ from migration.lanes.direct.recovery import Recovery
 from migration.lanes.direct.run import Run
 from migration.lanes.direct.watcher import Watcher
 from migration.lanes.lane import Work
+from migration.ledger.batch_journal import JournalBook
 from migration.model import FileId
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 
 T = TypeVar("T")
 #: After so many failures in a row that may pass, the books in hand go by the API.
@@ -33,8 +34,8 @@ class DirectLane:
     """Carries the books that fit. Used by the worker's main thread only.
 
     `look_at` looks at the first book through the server's API, and raises Misconfigured
-    when it is not there. `most_bytes` is the longest upload that the server accepts;
-    `refresh` learns what others have uploaded; `now` is a clock in seconds.
+    when it is not there. `most_bytes` is the longest upload that the server accepts,
+    `now` is a clock in seconds.
     """
 
     link: Link
@@ -43,10 +44,10 @@ class DirectLane:
     watcher: Watcher
     limits: BatchLimits
     most_bytes: int
-    look_at: Callable[[Written], None]
-    refresh: Callable[[], None]
+    look_at: Callable[[Written, Placed], None]
     now: Callable[[], float]
     _looked: bool = False
+    _recalled: bool = False
     _troubles: int = 0
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
@@ -54,13 +55,15 @@ class DirectLane:
         left = self._settle(works)
         if not left or self._patiently(self.link.channel) is None:
             return left
-        self._patiently(self.refresh)
+        self._recall_once()
         fit = [work for work in left if not self._why_not(work)]
         mine = {id(work) for work in fit}
         rest = [work for work in left if id(work) not in mine]
         while fit and (channel := self._patiently(self.link.channel)) is not None:
             fit, others = self._carry_on(fit, channel)
             rest += others
+        if self.link.tidy():
+            self.journals.forget_names(left)
         return [*rest, *fit]
 
     def close(self) -> None:
@@ -77,8 +80,20 @@ class DirectLane:
                 if (work := by_book.get(file.book_id)) is not None:
                     self.watcher.arrived(work, [file], 0.0)
 
-        self._patiently(lambda: self.recovery.settle(by_book.keys(), arrived))
+        def cover_of(book: JournalBook) -> str:
+            return self.journals.cover_of(by_book.get(book.id), book)
+
+        books = by_book.keys()
+        self._patiently(lambda: self.recovery.settle(books, arrived, cover_of))
         return [work for work in works if work.files or id(work) not in with_files]
+
+    def _recall_once(self) -> None:
+        """After a loss of the ledger learns from the server's rows what is there."""
+        if self._recalled or not self.journals.is_rebuilt:
+            return
+        while files := self._patiently(self.link.recall):
+            self.journals.recall(files)
+        self._recalled = True
 
     def _why_not(self, work: Work) -> str:
         return why_not(
@@ -151,9 +166,9 @@ class DirectLane:
             batches(works[:first], self.limits), batches(works[first:], self.limits)
         )
 
-    def _look_once(self, written: Written) -> None:
+    def _look_once(self, written: Written, placed: Placed) -> None:
         if not self._looked:
-            self.look_at(written)
+            self.look_at(written, placed)
             self._looked = True
 
     def _patiently(self, ask: Callable[[], T]) -> T:

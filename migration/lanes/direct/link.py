@@ -4,12 +4,22 @@ When it cannot be had, the books go by the API, and the log says why.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from migration.errors import Misconfigured, ServerFault
+from migration.errors import Misconfigured, ServerFault, Transient
 from migration.lanes.direct.child import Channel, HostBroke
-from migration.lanes.direct.messages import Failed, Reply, Settle, Settled
+from migration.lanes.direct.messages import (
+    Failed,
+    Recall,
+    Recalled,
+    Reply,
+    Settle,
+    Settled,
+    Tidied,
+    Tidy,
+)
+from migration.model import FileId, Receipt
 
 #: After this many breaks without a batch between them the process is not begun again.
 MOST_BREAKS = 3
@@ -26,16 +36,17 @@ class Link:
         log: logging.Logger,
         *,
         off: str = "",
+        silent: bool = False,
         required: bool = False,
     ) -> None:
         """`begin` proves that all is this server's, then starts the process.
 
         It raises Misconfigured, with the reason, Transient or HostBroke. `off` says why
-        there is no process to be begun. When one is `required`, not having it is an
-        error.
+        there is no process to be begun; that is logged unless `silent`. When one is
+        `required`, not having it is an error.
         """
         self._begin, self._log, self._required = begin, log, required
-        self._off = off
+        self._off, self._silent = off, silent
         self._channel: Channel | None = None
         self._breaks = 0
 
@@ -44,6 +55,9 @@ class Link:
 
         Raises Transient, or Misconfigured when it is required.
         """
+        if self._off and not self._silent:
+            self._silent = True
+            self._log.info("The books go by the API: %s", self._off)
         while not self._off and self._channel is None:
             try:
                 self._channel = self._begin()
@@ -56,7 +70,7 @@ class Link:
     def turn_off(self, why: Misconfigured) -> None:
         """Does without the process from now on. Raises the reason when it is required."""
         self.drop()
-        self._off = str(why)
+        self._off, self._silent = str(why), True
         if self._required:
             raise why
         self._log.warning("The books go by the API: %s", why)
@@ -68,6 +82,7 @@ class Link:
         self._log.warning("The process of the direct lane broke: %s", why)
         if self._breaks >= MOST_BREAKS:
             self._off = f"its process broke {self._breaks} times"
+            self._silent = True
             self._log.error("The books go by the API: the direct lane's %s", self._off)
 
     def worked(self) -> None:
@@ -94,6 +109,40 @@ class Link:
             except Misconfigured as error:
                 self.turn_off(error)
         return None
+
+    def recall(self) -> Sequence[tuple[FileId, Receipt]]:
+        """Returns more files that a lane has written; none when there are no more.
+
+        Raises Transient, or Misconfigured when the process is required.
+        """
+        while (channel := self.channel()) is not None:
+            try:
+                channel.send(Recall())
+                return expect(Recalled, channel.receive()).files
+            except HostBroke as error:
+                self.broke(error)
+            except Misconfigured as error:
+                self.turn_off(error)
+        return ()
+
+    def tidy(self) -> int:
+        """Has doubles of names merged, if there is a process; returns how many.
+
+        What fails is left to the next range. Raises Misconfigured when it is required.
+        """
+        channel = self._channel
+        if channel is None:
+            return 0
+        try:
+            channel.send(Tidy())
+            return expect(Tidied, channel.receive()).merged
+        except HostBroke as error:
+            self.broke(error)
+        except Misconfigured as error:
+            self.turn_off(error)
+        except Transient as error:
+            self._log.info("Doubles of names are looked for later: %s", error)
+        return 0
 
 
 def expect(kind: type[R], reply: Reply) -> R:

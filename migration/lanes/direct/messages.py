@@ -5,9 +5,10 @@ only these two processes have: both run the released code, and no text of a book
 server or an LLM is ever read as a message.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from migration.model import BookId
+from migration.model import BookId, FileId, Receipt
+from migration.server.data_dir.layout import Layout
 from migration.server.direct.batch import (
     Drawn,
     LeftBehind,
@@ -20,14 +21,19 @@ from migration.server.direct.batch import (
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first message: what the process needs. `uri` is a secret."""
+    """The first message: what the process needs. `uri` is a secret.
 
-    uri: str
-    data_dir: str
+    `login` and `owner` are users by id, `looked` is the highest id of a file on the
+    server that the ledger knows.
+    """
+
+    uri: str = field(repr=False)
+    layout: Layout
     library: str
     library_uuid: str
+    login: int
     owner: int
-    covers: str
+    looked: int
     public_shelves: bool
 
 
@@ -101,6 +107,30 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidy:
+    """A range is through: merge the names that somebody else made at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """How many of our names were merged with others' of the same words."""
+
+    merged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Name more files that a lane has written for this library; from the first one on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Some of them, by what their rows say; none when there are no more."""
+
+    files: tuple[tuple[FileId, Receipt], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed. `fatal`: it cannot succeed, otherwise it may later."""
 
@@ -113,5 +143,5 @@ class Ready:
     """The process has opened all it needs."""
 
 
-Request = Draw | Place | Write | Settle
-Reply = Ready | Drew | DidPlace | Wrote | Settled | Failed
+Request = Draw | Place | Write | Settle | Tidy | Recall
+Reply = Ready | Drew | DidPlace | Wrote | Settled | Tidied | Recalled | Failed

@@ -4,10 +4,10 @@ Both are used by one thread. Both raise Transient when the host's database or di
 not answer, ServerDatabaseUnusable or another Fatal when nothing can be right.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
-from migration.model import EbookId, SourceId
+from migration.model import EbookId, FileId, Receipt, SourceId
 from migration.server.direct.batch import (
     Drawn,
     LeftBehind,
@@ -47,6 +47,15 @@ class Rows(Protocol):
 
         First takes the lock of the batch's `token`, so that no session that could still
         write them is left, and leaves it again.
+        """
+
+    def provenance(self) -> Iterator[tuple[FileId, Receipt]]:
+        """Yields every file that a lane has written for this library."""
+
+    def merge(self) -> int:
+        """Merges our new authors and series with those that others made meanwhile.
+
+        The server has no unique constraint. Returns how many of ours are gone.
         """
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ from migration.server.client import BookshelfClient
 AskHost = Callable[[Settle], Settled | None]
 #: Is told the files of books that turned out to be on the server.
 Arrived = Callable[[Collection[FileId]], None]
+#: Returns the SHA-1 of Calibre's cover if the book is as it was, "" if nobody can tell.
+CoverOf = Callable[[JournalBook], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Recovery:
     #: The tokens of the batches that this process is at.
     in_hand: set[int] = field(default_factory=set)
 
-    def settle(self, books: Set[BookId], arrived: Arrived) -> None:
+    def settle(self, books: Set[BookId], arrived: Arrived, cover_of: CoverOf) -> None:
         """Returns when nobody's batch holds one of these books.
 
         `arrived` is told the files that turned out to be there. Raises Transient, or
@@ -56,7 +58,7 @@ class Recovery:
             for batch in batches.all():
                 if batches.is_mine(batch):
                     if batch.token not in self.in_hand:
-                        self._settle(batch, arrived)
+                        self._settle(batch, arrived, cover_of)
                 elif not batch.settled:
                     others = others or not books.isdisjoint(
                         book.id for book in batch.books
@@ -65,21 +67,26 @@ class Recovery:
                 return
             self.wait(0.5)
 
-    def _settle(self, batch: Batch, arrived: Arrived) -> None:
+    def _settle(self, batch: Batch, arrived: Arrived, cover_of: CoverOf) -> None:
         left = tuple(left_behind(book) for book in batch.books)
         settled = self.ask(Settle(batch.token, left))
         if settled is not None:
-            arrived(self._end(batch, settled))
+            arrived(self._end(batch, settled, cover_of))
         elif not batch.settled:
             self._ask_server(batch)
 
-    def _end(self, batch: Batch, settled: Settled) -> list[FileId]:
+    def _end(self, batch: Batch, settled: Settled, cover_of: CoverOf) -> list[FileId]:
         journal = {book.id: book for book in batch.books}
         ended = (
             []
             if batch.settled
             else [
-                ended_book(journal[written.book], written, cover, None)
+                ended_book(
+                    journal[written.book],
+                    written,
+                    cover,
+                    cover_of(journal[written.book]),
+                )
                 for written, cover in settled.books
             ]
         )

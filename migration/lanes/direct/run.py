@@ -18,7 +18,7 @@ from migration.lanes.direct.messages import (
 from migration.lanes.direct.watcher import Watcher
 from migration.lanes.lane import Work
 from migration.model import BookId, FileId
-from migration.server.direct.batch import Refused, Written
+from migration.server.direct.batch import Placed, Refused, Written
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Run:
     journals: Journals
     watcher: Watcher
     groups: Iterator[Sequence[Work]]
-    look_at: Callable[[Written], None]
+    look_at: Callable[[Written, Placed], None]
     in_hand: set[int]
     now: Callable[[], float]
     #: Books that the API has to send.
@@ -119,7 +119,7 @@ class Run:
         self.watcher.end()
         written = [one for one in wrote.books if isinstance(one, Written)]
         if written:
-            self.look_at(written[0])
+            self.look_at(written[0], hand.placed[written[0].book])
         hand.written = {one.book: one for one in written}
 
     def _account(self) -> None:

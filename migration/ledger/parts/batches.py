@@ -87,6 +87,10 @@ class Batches:
         """Whether a batch is this process's."""
         return batch.owner == self._owner
 
+    def left_over(self) -> int:
+        """Returns of how many books files may have been left on the server's disk."""
+        return sum(len(batch.books) for batch in self.all() if batch.settled)
+
     def any(self) -> bool:
         """Whether there is any batch; a quick question."""
         with self._database.reading() as db:

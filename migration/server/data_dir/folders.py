@@ -138,6 +138,18 @@ def remove_below(root: int, path: str) -> None:
             raise
 
 
+def remove_if_alone(root: int, path: str) -> None:
+    """Removes a file below `root` if its folder holds nothing else."""
+    folder, _, name = path.rpartition("/")
+    try:
+        with opened(root, folder) as holding:
+            if os.listdir(holding) == [name]:  # noqa: PTH208 - of a descriptor
+                remove_file(holding, name)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+
+
 def remove_if_empty(root: int, folder: str) -> None:
     """Removes a folder that holds nothing; those above it stay."""
     above, _, name = folder.rpartition("/")

@@ -59,14 +59,18 @@ class Placer:
     def clear(self, base_dir: str, locations: tuple[str, ...], ebook_id: int) -> None:
         """Removes these files, the cover and the thumbnail, and the folder if empty.
 
+        The server puts a file of the same authors and title into this folder, too, and
+        its cover in place of ours: with anything of others there, the cover stays.
         Nothing else is removed, and nothing is followed. Raises OSError.
         """
         owned = [base_dir, *locations]
         if not all(names.is_inside(path) for path in owned):
             return
         own = [path for path in locations if path.rpartition("/")[0] == base_dir]
-        for path in (*own, f"{base_dir}/{names.COVER_NAME}"):
+        for path in own:
             folders.remove_below(self.books.descriptor, path)
+        cover = f"{base_dir}/{names.COVER_NAME}"
+        folders.remove_if_alone(self.books.descriptor, cover)
         folders.remove_if_empty(self.books.descriptor, base_dir)
         folders.remove_file(self.thumbnails.descriptor, names.thumbnail_name(ebook_id))
 

@@ -215,6 +215,11 @@ class ServerRows:
         """Merges authors and series of ours that somebody else made as well."""
         return doubles.merge_names(self.session(), self._names)
 
+    def merge(self) -> int:
+        """Does so; returns how many of ours are gone."""
+        merged = self.merge_names()
+        return merged.authors + merged.series
+
     def doubled(self, written: Collection[Written]) -> Sequence[doubles.Doubled]:
         """Returns files of these books that somebody else has uploaded as well."""
         session = self.session()

@@ -14,7 +14,7 @@ from migration.worker.checked.observed import Observed, claims
 
 @dataclass(frozen=True, slots=True)
 class CheckedLane:
-    """The lane through the API, behind one that carries many books at a time."""
+    """The lane through the API, behind those that carry many books at a time."""
 
     _lane: ApiLane
     _observed: Observed

@@ -165,6 +165,18 @@ def test_nothing_else_is_removed(site: Site) -> None:
     assert list(site.below().values()) == [b"a person's"]
 
 
+def test_the_cover_of_a_book_that_came_into_the_folder_stays(site: Site) -> None:
+    """The server puts it in the place of ours, and names it in a row."""
+    with site.opened() as directory:
+        [drawn] = chosen(directory, [site.book(1, cover=jpeg())])
+        directory.place([drawn], ignored)
+        folder = site.places.books / drawn.base_dir
+        (folder / "Doe - Title(1).epub").write_bytes(b"a person's")
+        (folder / "cover.jpg").write_bytes(b"its cover")
+        directory.remove([left_of(drawn)])
+    assert sorted(site.below().values()) == [b"a person's", b"its cover"]
+
+
 @pytest.mark.parametrize(
     ("base_dir", "location"),
     [

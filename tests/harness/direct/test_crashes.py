@@ -70,6 +70,10 @@ def as_it_should_be(house: LaneHouse, worker: LaneWorker) -> None:
     assert house.world.files() == house.world.named()
     assert counts(house) == Counts(discovered=BOOKS, uploaded=BOOKS)
     assert not worker.ledger.hashes.batches.any()
+    for book in house.books:
+        known = worker.ledger.carried.get(book.id)
+        assert known is not None
+        assert known.base.calibre.cover == known.base.server.cover != ""
 
 
 def test_a_worker_killed_at_any_step_is_followed_by_one_that_finishes(
@@ -152,6 +156,7 @@ def test_without_the_host_the_server_is_asked(
     assert len(worker.carry()) == BOOKS
     assert (worker.ledger.books.get(book.id) is not None) == committed
     assert [one.settled for one in worker.ledger.hashes.batches.all()] == [True]
+    assert worker.ledger.hashes.batches.left_over() == 1
     again = house.worker()
     rest = again.lane.carry(again.works())
     assert [work.book.id for work in rest] == ([book.id] if committed else [])

@@ -1,6 +1,7 @@
 """A range through the direct lane: what it carries, what it leaves to the API, and why."""
 
 import hashlib
+import logging
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from migration.lanes.direct.child import Channel, HostBroke
 from migration.ledger import totals
 from migration.ledger.records import BookState, Step
 from migration.model import BookId, Counts, Digest, EbookId, FileId, Receipt, SourceId
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 from migration.state_files import not_carried
 from tests.support.migration.lanekit import (
     LaneHouse,
@@ -106,14 +107,20 @@ def test_a_book_that_was_begun_by_the_api_stays_with_it(house: LaneHouse) -> Non
 
 
 @pytest.mark.parametrize("why", ["not set", "not this server's"])
-def test_without_a_host_everything_goes_by_the_api(house: LaneHouse, why: str) -> None:
+def test_without_a_host_everything_goes_by_the_api(
+    house: LaneHouse, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so, once."""
+    caplog.set_level(logging.INFO)
     worker = (
         house.worker(off="MBS2_DATA_DIR is not set")
         if why == "not set"
         else house.worker(begin=misconfigured("the database is another server's"))
     )
     assert worker.carry() == list(range(1, 11))
+    worker.lane.carry(worker.works())
     assert house.world.files() == set()
+    assert caplog.text.count("The books go by the API: ") == 1
 
 
 def test_a_process_that_breaks_is_begun_again_three_times(house: LaneHouse) -> None:
@@ -170,7 +177,7 @@ def test_a_limit_holds_back_the_rest(house: LaneHouse) -> None:
 def test_the_first_book_is_looked_at_before_it_counts(house: LaneHouse) -> None:
     """When the server does not show it, the lane is off and the API asked about it."""
 
-    def looked(_written: Written) -> None:
+    def looked(_written: Written, _placed: Placed) -> None:
         raise Misconfigured("the server does not show what was written")
 
     worker = house.worker(looked=looked)
@@ -181,3 +188,31 @@ def test_the_first_book_is_looked_at_before_it_counts(house: LaneHouse) -> None:
     assert batch.settled
     assert [book.id for book in batch.books] == [1]
     assert worker.ledger.carried.file(FileId(BookId(1), "EPUB")) is not None
+
+
+def test_names_that_somebody_else_made_meanwhile_are_merged(house: LaneHouse) -> None:
+    """Once a range is through; the ledger forgets ids that may be gone."""
+    channel = house.world.channel()
+    channel.host.rows.doubles = 1  # type: ignore[attr-defined]
+    worker = house.worker(begin=lambda: channel)
+    assert worker.carry() == []
+    assert worker.ledger.hashes.take_names(BookId(99), [("author", "Doe, Jane")]) == {}
+
+
+def test_a_lost_ledger_is_learned_again_from_the_servers_rows(house: LaneHouse) -> None:
+    """No book is written twice; the API finds its ebook, and finishes its record."""
+    first = house.worker()
+    first.watched.most_batches = 2
+    first.carry()
+    written = house.world.titles()
+    assert len(written) == 4
+    first.ledger.close()
+    for path in house.state_dir.glob("migration_ledger.db*"):
+        path.unlink()
+    again = house.worker(rebuilt=True)
+    left = again.carry()
+    assert [f"Book {number}" for number in left] == written
+    assert len(house.world.titles()) == 10
+    state = again.ledger.books.get(left[0])
+    assert state is not None
+    assert (state.steps, state.ebook_id is None) == (Step.RECORD, False)

@@ -5,7 +5,7 @@ can be looked at; they pass the contract of the real ones."""
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,7 @@ class SqliteRows:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(TABLES)
         self._step = step
+        self.doubles = 0
 
     def draw(
         self, books: int, sources: int
@@ -185,6 +186,19 @@ class SqliteRows:
         found = [self._read(one.book, one.ebook_id, ()) for one in books]
         return [one for one in found if one is not None]
 
+    def provenance(self) -> Iterator[tuple[FileId, Receipt]]:
+        """All of them: there is one library."""
+        for source, ebook, form, sha1, size, location in self._db.execute(
+            "SELECT id, ebook_id, format, sha1, size, location FROM source ORDER BY id"
+        ).fetchall():
+            book = BookId(int(location.split("/")[1].removeprefix("Book ")))
+            receipt = Receipt(Digest(sha1, size), EbookId(ebook), SourceId(source))
+            yield FileId(book, form), receipt
+
+    def merge(self) -> int:
+        """Nobody else makes names here, unless a test says so."""
+        return self.doubles
+
     def close(self) -> None:
         self._db.close()
 
@@ -263,7 +277,7 @@ class Here:
     """
 
     def __init__(self, host: Host, step: Step = nothing) -> None:
-        self._host, self._step = host, step
+        self.host, self._step = host, step
         self._waiting: list[Request] = []
         self._broken = ""
 
@@ -275,7 +289,7 @@ class Here:
         if self._broken:
             raise HostBroke(self._broken)
         try:
-            reply = self._host.answer(self._waiting.pop(0))
+            reply = self.host.answer(self._waiting.pop(0))
         except HostBroke as error:
             self._broken = str(error)
             raise
@@ -283,7 +297,7 @@ class Here:
         return reply
 
     def close(self) -> None:
-        self._host.close()
+        self.host.close()
 
 
 class World:

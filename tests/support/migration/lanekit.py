@@ -1,11 +1,12 @@
 """A direct lane on a small host: a real ledger, books with real files, nothing else."""
 
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
-from migration.calibre.library import CalibreLibrary
 from migration.errors import Misconfigured, Transient
 from migration.lanes.api.shelving import Shelver
 from migration.lanes.context import Context
@@ -30,9 +31,10 @@ from migration.model import (
     FileId,
     PersonName,
 )
-from migration.server.direct.batch import Written
+from migration.server.direct.batch import Placed, Written
 from migration.server.payloads import Ebook
 from migration.state_files.owner import Owner, this_process
+from tests.support.libraries.placekit import jpeg
 from tests.support.migration.directkit import Step, World, nothing
 from tests.support.migration.fakes import ToldClock
 
@@ -61,9 +63,10 @@ def library_of(folder: Path, books: Sequence[Book]) -> Path:
     folder.mkdir(exist_ok=True)
     for book in books:
         for file in book.files:
-            content = f"{file.id}".encode() * 100
-            (folder / file.path.decode()).write_bytes(content[:100])
-        (folder / f"{book.id}.jpg").write_bytes(b"cover %d" % book.id)
+            path = folder / file.path.decode()
+            path.write_bytes((f"{file.id}".encode() * 100)[: file.size])
+            os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+        (folder / f"{book.id}.jpg").write_bytes(jpeg((60, 90)))
     return folder
 
 
@@ -76,7 +79,7 @@ def work_of(book: Book, tags: Sequence[str] = ()) -> Work:
         (PersonName("Doe", "Jane"),),
         None,
         None,
-        1,
+        2,
         "en",
         (),
         None,
@@ -128,6 +131,17 @@ class Asked:
         return self.ebooks.get(ebook_id)
 
 
+class Covers:
+    """The library, of which only covers are opened here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open_file(self, path: bytes) -> BinaryIO:
+        """Opens a file of it."""
+        return (self._folder / path.decode()).open("rb")
+
+
 class LaneHouse:
     """Lanes of several workers on one ledger and one host."""
 
@@ -146,10 +160,13 @@ class LaneHouse:
         *,
         off: str = "",
         begin: Callable[[], Channel] | None = None,
-        looked: Callable[[Written], None] = lambda _written: None,
+        looked: Callable[[Written, Placed], None] = lambda _written, _placed: None,
+        rebuilt: bool = False,
     ) -> "LaneWorker":
-        """A worker with its lane."""
+        """A worker with its lane; its ledger may just have replaced a lost one."""
         ledger = Ledger(self.state_dir, owner or this_process(1), self.clock)
+        if rebuilt:
+            ledger.begin_rebuilt()
         return LaneWorker(
             self, ledger, begin or (lambda: self.world.channel(step)), off, looked
         )
@@ -164,7 +181,7 @@ class LaneWorker:
         ledger: Ledger,
         begin: Callable[[], Channel],
         off: str,
-        looked: Callable[[Written], None],
+        looked: Callable[[Written, Placed], None],
     ) -> None:
         self.house, self.ledger, self.watched = house, ledger, Watched()
         log = logging.getLogger("lane under test")
@@ -172,11 +189,10 @@ class LaneWorker:
         highest = max(book.id for book in house.books)
         current.join(highest, may_open=True, listed=len(house.books))
         choice = ShelfChoice(tags=True, notes=True)
-        library: CalibreLibrary = None  # type: ignore[assignment]
         shelver = Shelver(None, ledger, choice, dict, log)  # type: ignore[arg-type]
         left_out = LeftOut(ledger.notebook, current, house.state_dir, log)
         context = Context(
-            library,
+            Covers(house.world.library),  # type: ignore[arg-type]
             ledger,
             current,
             left_out,
@@ -203,7 +219,6 @@ class LaneWorker:
             BatchLimits(books=3),
             MOST_BYTES,
             looked,
-            lambda: None,
             house.clock.seconds,
         )
 

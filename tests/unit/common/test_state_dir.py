@@ -197,6 +197,10 @@ def test_what_a_command_means() -> None:
     assert meant([], "x") is None
     assert meant([older, newer], "x") == newer
     assert meant([older, running, newer], "x") == running
+    # A start that was refused, such as with a misspelt server, has bound nothing.
+    refused = place("refused", used=3, library_id="")
+    assert meant([older, refused, newer], "x") == newer
+    assert meant([refused], "x") == refused
 
 
 def test_several_that_run_are_listed_with_a_command_each() -> None:

@@ -53,6 +53,8 @@ OTHER = {
     "calibre or server": ("calibre",),
     "on or off": ("off",),
     "auto or api or direct": ("api",),
+    "keep or resize": ("keep",),
+    "WIDTHxHEIGHT in pixels, such as 320x452": ("7x9",),
     "auto or require": ("require",),
     "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),
