@@ -9,6 +9,7 @@ without a file, 0 files and covers on the server's disk that no row names, and t
 equation exact."""
 
 import argparse
+import logging
 import random
 import shutil
 import sys
@@ -32,6 +33,8 @@ def main() -> int:
     parser.add_argument("--books", type=int, default=90, help="[default: 90]")
     parser.add_argument("--seed", type=int, default=1, help="[default: 1]")
     given = parser.parse_args()
+    # The proxy's words about a server that was killed.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL + 1)
     rnd, started = random.Random(given.seed), time.monotonic()
     struck: Counter[str] = Counter()
     wrong: list[str] = []

@@ -63,7 +63,7 @@ class EmbeddedLane:
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
         """Carries the books that fit, as `Lane.carry` says; returns the others."""
-        if not self.client.session.takes_calibre_books() or self.given.current.rebuilt:
+        if self.given.current.rebuilt or not all(self.process.run([self._is_taken])):
             return works
         chosen = [work for work in works if fits(work) and not self._is_begun(work)]
         batches = list(batched(chosen))
@@ -72,6 +72,14 @@ class EmbeddedLane:
             book_id for settled in self.process.run(tasks) for book_id in settled
         }
         return [work for work in works if work.book.id not in carried]
+
+    def _is_taken(self) -> bool:
+        """Whether the server takes batches; not while it does not answer."""
+        try:
+            return self.client.session.takes_calibre_books()
+        except Transient as error:
+            self.given.log.warning("%s; books are sent one by one meanwhile", error)
+            return False
 
     def _is_begun(self, work: Work) -> bool:
         return self.given.ledger.books.get(work.book.id) is not None
