@@ -46,6 +46,8 @@ VALUES = {"N": "1", "PASS": "1", "BOOK:FORMAT": "1:EPUB", "URL": "http://nas:600
 _SCRIPTS = {"./start.sh": "deploy.begin", "./stop.sh": "deploy.stop"}
 _PYTHON = re.compile(r"(.*/)?python(3(\.\d+)?)?")
 _COMPOSED = ("docker-compose.yml", "deploy/cluster.compose.yml")
+#: Options of its `run` and `exec` that take one.
+_OF_RUN = ("-e", "-u", "-v")
 #: Options of `docker compose` that take a value.
 _OF_COMPOSE = ("-f", "-p", "--profile", "--project-directory")
 
@@ -145,6 +147,12 @@ def _compose(words: list[str]) -> Iterator[str]:
 def _of_services(
     verb: str, words: list[str], known: Mapping[str, Any]
 ) -> Iterator[str]:
+    if verb in ("exec", "run"):
+        words = [
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if before not in _OF_RUN
+        ]
     names = [word for word in words if not word.startswith(("-", ".", "/"))]
     if verb in ("exec", "run"):
         names, inside = names[:1], words[words.index(names[0]) + 1 :] if names else []
