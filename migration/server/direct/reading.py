@@ -60,14 +60,6 @@ _BY_PROVENANCE = """
     FROM public.source s WHERE s.id > %s AND left(s.load_source, %s) = %s
     ORDER BY s.id LIMIT %s
 """
-#: Scans both tables: neither has an index on its paths.
-_NAMED = """
-    SELECT base_dir FROM public.ebook WHERE base_dir = ANY(%s)
-    UNION
-    SELECT d FROM (
-        SELECT regexp_replace(location, '/[^/]*$', '') AS d FROM public.source
-    ) AS folders WHERE d = ANY(%s)
-"""
 
 
 @dataclass(slots=True)
@@ -183,14 +175,6 @@ def by_provenance(
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
-
-
-def named(session: DatabaseSession, folders: Collection[str]) -> frozenset[str]:
-    """Returns those of these folders that an ebook or a source has."""
-    if not folders:
-        return frozenset()
-    every = list(folders)
-    return frozenset(row[0] for row in session.rows(_NAMED, (every, every)))
 
 
 # -- shelves ---------------------------------------------------------------------------

@@ -122,13 +122,6 @@ class ServerRows:
         """
         return self._folders.taken(self.session(), folders)
 
-    def named(self, folders: Collection[str]) -> frozenset[str]:
-        """Returns those of these folders that an ebook or a source has.
-
-        It scans two tables, so it is for what a killed process left.
-        """
-        return reading.named(self.session(), folders)
-
     def write(
         self, token: int, placed: Sequence[Placed]
     ) -> Sequence[Written | Refused]:

@@ -288,9 +288,6 @@ def test_what_a_killed_process_has_written_is_read_back(
     assert isinstance(written, Written)
     assert {one.name for one in found.shelved} == {"a", "b"}
     assert replace(found, shelved=()) == replace(written, shelved=())
-    assert other.named([there.drawn.base_dir, gone.drawn.base_dir]) == {
-        there.drawn.base_dir
-    }
     assert list(other.provenance()) == [
         (FileId(BookId(1), "EPUB"), written.receipts[0][1])
     ]
