@@ -15,6 +15,7 @@ and as Calibre has them, with one worker and two."""
 import argparse
 import os
 import random
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ COVERS = 20
 
 def library(folder: Path, count: int) -> Library:
     """A new library; no two have a byte of a book in common."""
-    made, salt = Library(folder), random.randrange(10**9)
+    made, salt = Library(folder), secrets.randbelow(10**9)
     pictures = [cover(number) for number in range(COVERS)]
     for first in range(0, count, 100):
         made.add(

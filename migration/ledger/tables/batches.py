@@ -114,7 +114,9 @@ def claim(
         lacking = {
             key for key in names.get(book, ()) if claims.name_id(db, *key) is None
         }
-        if not _are_free(db, owner, new, ()) or not _are_free(db, owner, lacking, mine):
+        if not _are_free(db, owner, new, ()) or not _are_free(
+            db, owner, lacking - _of_batches(db, owner, lacking), mine
+        ):
             refused.add(book)
             continue
         mine.add(book)
@@ -124,6 +126,25 @@ def claim(
             [(kind, name, owner, book, now) for kind, name in new | lacking],
         )
     return frozenset(refused)
+
+
+def _of_batches(
+    db: sqlite3.Connection, owner: str, keys: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Returns the names that another process with a batch of its own has claimed.
+
+    Those who write batches make names under a lock of the server's database, so they
+    need not wait for each other.
+    """
+    return {
+        key
+        for key in keys
+        if db.execute(
+            "SELECT 1 FROM claims JOIN batches USING (owner) WHERE kind = ? AND name = ? "
+            "AND owner != ?",
+            (*key, owner),
+        ).fetchone()
+    }
 
 
 def _are_free(

@@ -212,6 +212,17 @@ def test_names_are_shared_in_a_batch_and_with_nobody_else(house: House) -> None:
     ) == {3}
 
 
+def test_names_of_another_workers_batch_are_no_obstacle(house: House) -> None:
+    """Lanes make them under a lock of the server's; bytes are claimed all the same."""
+    mine, other = house.ledger(), house.ledger(dead_owner(2))
+    pass_id = claimed(mine).pass_id
+    for ledger, book in ((mine, 1), (other, 2)):
+        ledger.hashes.batches.begin(pass_id, [journal(book)])
+        files, names = {file_of(book): digest(book)}, {BookId(book): [ASIMOV]}
+        assert ledger.hashes.batches.claim(files, names) == frozenset()
+    assert other.hashes.batches.claim({file_of(3): digest(1)}, {}) == {3}
+
+
 def test_batches_of_dead_workers_are_taken_over_those_of_live_ones_are_not(
     house: House,
 ) -> None:
