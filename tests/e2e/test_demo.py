@@ -249,9 +249,10 @@ def test_workers_without_a_monitor(clone: Path, tmp_path: Path) -> None:
         "--no-dashboard",
         STATE_DIR=str(state),
     )
-    assert (done.returncode, "without a monitor" in done.stdout) == (0, True), (
-        done.stderr
-    )
+    assert (done.returncode, "Without a monitor: 2 workers" in done.stdout) == (
+        0,
+        True,
+    ), done.stderr
     wait_for(
         lambda: (
             (found := totals.read(state / "migration_ledger.db")) is not None
