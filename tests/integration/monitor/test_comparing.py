@@ -31,6 +31,7 @@ def comparer(tmp_path: Path, shelf: Shelf, workers: Workers) -> ProcessComparer:
     path = workers.state_dir / "migration_ledger.db"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE passes SET closed_at = NULL")
+        db.execute("DELETE FROM ranges")
         db.execute("INSERT INTO ranges VALUES (1, 1, 2, ?, NULL)", (OWNER,))
     lock_path(workers.state_dir, 1).write_text(OWNER)
     environment = {"MBS2_PASSWORD": shelf.password, "MBS2_USERNAME": shelf.username}
